@@ -1,0 +1,84 @@
+"""The card: a JSON file beside each artifact that says what it is and what was checked.
+
+schema       1; a reader refuses a larger one
+artifact     file name, sha256, size in bytes
+target       executorch, tflite, coreml, onnx
+executes     what the runtime really computes in this precision, in words
+recipe       everything chosen: model, weights, classes, size, seed, precision ...
+model        parameters, MACs of one inference, inputs and outputs with dtype and shape
+weights_sha256   of the model's state, so that verify knows it rebuilt the same one
+sources      the user's own Python files and their digests
+preprocess   size, crop fraction, interpolation, mean, std, channel order; null for non-images
+labels       class names in order, or null
+agreement    see `verify`: status "agrees", "rejected", "not executed on this system", "skipped"
+placement    delegate, partitions, operators outside; null where nobody can know
+tools        versions of everything that took part
+key          digest of all that decides the file, or null for a module given from Python
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from edgevit.errors import ArtifactError
+from edgevit.staging import write_text
+
+from .target import Placement
+from .verify import Agreement
+
+SCHEMA = 1
+SUFFIX = ".json"
+
+
+@dataclass(frozen=True)
+class Card:
+    """The fields above; `recipe` and `model` stay the plain values they are on disk."""
+
+    artifact: dict[str, Any]
+    target: str
+    executes: str
+    recipe: dict[str, Any]
+    model: dict[str, Any]
+    weights_sha256: str
+    sources: dict[str, str]
+    preprocess: dict[str, Any] | None
+    labels: list[str] | None
+    agreement: Agreement
+    placement: Placement | None
+    tools: dict[str, str]
+    key: str | None
+    schema: int = SCHEMA
+
+    def write(self, file: Path) -> None:
+        write_text(file, json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n")
+
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        """The card in `file`; ArtifactError when there is none or it is no card."""
+        try:
+            d = json.loads(file.read_text(encoding="utf-8"))
+            if d["schema"] > SCHEMA:
+                raise ArtifactError(
+                    f"{file} has card schema {d['schema']}, this edgevit reads up to {SCHEMA}; "
+                    "a newer edgevit wrote it"
+                )
+            placement = d["placement"] and Placement(**d["placement"])
+            agreement = Agreement.from_dict(d["agreement"])
+            return cls(**d | {"placement": placement, "agreement": agreement})
+        except FileNotFoundError:
+            raise ArtifactError(
+                f"no card {file.name} beside the artifact, so nothing says what it should compute; "
+                "`edgevit convert` writes both"
+            ) from None
+        except (ValueError, KeyError, TypeError, AttributeError) as e:
+            raise ArtifactError(f"{file} is not an edgevit card: {e}") from None
+
+    @property
+    def precision(self) -> str:
+        return str(self.recipe["precision"])
+
+
+def card_of(artifact: Path) -> Path:
+    """Where the card of an artifact lies."""
+    return artifact.with_name(artifact.name + SUFFIX)

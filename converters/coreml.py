@@ -1,0 +1,94 @@
+"""Core ML, as an ML Program: `.mlpackage`, written anywhere and run on macOS only."""
+
+import json
+import sys
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from .target import Array, Loaded, Placement, Tensor, require
+
+if TYPE_CHECKING:
+    from edgevit.program import Program
+
+_DATE = "com.github.apple.coremltools.conversion_date"
+
+
+class CoreML:
+    suffix = ".mlpackage"
+    needs = ("coremltools",)
+    runs_here = sys.platform == "darwin"
+    executes: ClassVar[dict[str, str]] = {
+        "fp32": "declared fp32: CPU and GPU only, the Neural Engine computes in fp16",
+        "fp16": "declared fp16 weights and activations, fp32 inputs and outputs",
+    }
+
+    def lower(self, program: "Program", file: Path, *, precision: str, ios: int) -> None:
+        require("coreml", self.needs)
+        import coremltools as ct
+
+        half = precision == "fp16"
+        model = ct.convert(
+            program.exported.run_decompositions({}),
+            minimum_deployment_target=getattr(ct.target, f"iOS{ios}"),
+            compute_precision=ct.precision.FLOAT16 if half else ct.precision.FLOAT32,
+            outputs=[ct.TensorType(name=p.name) for p in program.facts.outputs],
+            skip_model_load=True,
+        )
+        model.save(str(file))
+        _make_deterministic(file)
+
+    def load(self, file: Path, *, threads: int = 1) -> Loaded:
+        require("coreml", self.needs)
+        return LoadedPackage(file)
+
+    def placement(self, file: Path) -> Placement | None:
+        return None  # only the operating system of the device knows
+
+
+class LoadedPackage:
+    """An .mlpackage in Core ML, on the CPU: the unit whose numbers do not depend on the device."""
+
+    def __init__(self, file: Path) -> None:
+        import coremltools as ct
+
+        self._model = ct.models.MLModel(str(file), compute_units=ct.ComputeUnit.CPU_ONLY)
+        description = self._model.get_spec().description
+        self.inputs = tuple(
+            Tensor(i.name, "float32", tuple(i.type.multiArrayType.shape)) for i in description.input
+        )
+        self._outputs = [o.name for o in description.output]
+
+    def __call__(self, *arrays: Array) -> tuple[Array, ...]:
+        names = [i.name for i in self.inputs]
+        found = self._model.predict(dict(zip(names, arrays, strict=True)))
+        return tuple(found[name] for name in self._outputs)
+
+
+def _make_deterministic(package: Path) -> None:
+    """Write the package again without what differs from run to run.
+
+    coremltools 9.0 serialises maps in any order, stamps the date, draws random identifiers, and
+    leaves a debug file beside the manifest.
+    """
+    from coremltools.proto import Model_pb2
+
+    for file in package.rglob("*.mlmodel"):
+        spec = Model_pb2.Model()
+        spec.ParseFromString(file.read_bytes())
+        spec.description.metadata.userDefined.pop(_DATE, None)
+        file.write_bytes(spec.SerializeToString(deterministic=True))
+    for file in package.glob("executorch_debug_handle_mapping.json"):
+        file.unlink()
+    manifest = package / "Manifest.json"
+    data = json.loads(manifest.read_text())
+    renamed = {
+        old: str(uuid.uuid5(uuid.NAMESPACE_URL, entry["path"])).upper()
+        for old, entry in data["itemInfoEntries"].items()
+    }
+    data["itemInfoEntries"] = {renamed[k]: v for k, v in data["itemInfoEntries"].items()}
+    data["rootModelIdentifier"] = renamed[data["rootModelIdentifier"]]
+    manifest.write_text(json.dumps(data, indent=4, sort_keys=True))
+
+
+target = CoreML

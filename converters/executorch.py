@@ -1,0 +1,117 @@
+"""ExecuTorch with the XNNPACK delegate: `.pte`."""
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from .target import Array, Loaded, Placement, Tensor, require
+
+if TYPE_CHECKING:
+    from edgevit.program import Program
+
+
+class ExecuTorch:
+    suffix = ".pte"
+    needs = ("executorch", "torchao")
+    runs_here = True
+    executes: ClassVar[dict[str, str]] = {
+        "fp32": "fp32 kernels",
+        "fp16": "fp16 inputs, weights, activations and outputs; XNNPACK may accumulate in fp32",
+    }
+
+    def lower(self, program: "Program", file: Path, *, precision: str, ios: int) -> None:
+        require("executorch", self.needs)
+        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+        from executorch.exir import to_edge_transform_and_lower
+
+        from edgevit.program import export
+
+        if precision == "fp16":
+            half = [t.half() if t.is_floating_point() else t for t in program.inputs]
+            program = export(program.exported.module().half(), half, name=program.facts.name)
+            exported = program.exported.run_decompositions(_norms_in_float())
+        else:
+            exported = program.exported
+        edge = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
+        file.write_bytes(edge.to_executorch().buffer)
+
+    def load(self, file: Path, *, threads: int = 1) -> Loaded:
+        require("executorch", self.needs)
+        return LoadedPte(file, threads)
+
+    def placement(self, file: Path) -> Placement:
+        from executorch.exir._serialize._program import deserialize_pte_binary
+
+        (plan,) = deserialize_pte_binary(file.read_bytes()).program.execution_plan
+        outside: Counter[str] = Counter()
+        partitions = 0
+        for instruction in (i for chain in plan.chains for i in chain.instructions):
+            call = instruction.instr_args
+            match type(call).__name__:
+                case "DelegateCall":
+                    partitions += 1
+                case "KernelCall":
+                    outside[plan.operators[call.op_index].name.removeprefix("aten::")] += 1
+        return Placement("XNNPACK", partitions, dict(outside))
+
+
+class LoadedPte:
+    """A .pte in ExecuTorch's runtime, its thread pool set to `threads` (it takes all cores else)."""
+
+    def __init__(self, file: Path, threads: int) -> None:
+        from executorch.extension.pybindings import _portable_lib as lib
+        from executorch.runtime import Runtime, Verification
+
+        lib._unsafe_reset_threadpool(threads)
+        # The method does not keep its program alive, so this object does.
+        self._program = Runtime.get().load_program(
+            file, verification=Verification.InternalConsistency
+        )
+        self._method = self._program.load_method("forward")
+        meta = self._method.metadata
+        self.inputs = tuple(
+            _tensor(f"input_{i}", meta.input_tensor_meta(i)) for i in range(meta.num_inputs())
+        )
+
+    def __call__(self, *arrays: Array) -> tuple[Array, ...]:
+        import torch
+
+        # Raw bytes are read in C order whatever the strides say, so the copy must be contiguous.
+        tensors = [torch.from_numpy(np.ascontiguousarray(a)) for a in arrays]
+        return tuple(t.numpy().copy() for t in self._method.execute(tensors))
+
+
+def _norms_in_float() -> dict[Any, Any]:
+    """A decomposition that computes LayerNorm in fp32 inside an fp16 program.
+
+    ExecuTorch 1.4.1's native_layer_norm kernel gives wrong values in fp16 from 256 channels on,
+    without an error; the fp32 kernel is right.
+    """
+    import torch
+
+    def layer_norm(x, shape, weight=None, bias=None, eps=1e-5, cudnn_enable=True):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        affine = [None if p is None else p.float() for p in (weight, bias)]
+        return torch.native_layer_norm(x.float(), shape, *affine, eps)[0].to(x.dtype)
+
+    return {torch.ops.aten.layer_norm.default: layer_norm}
+
+
+def _tensor(name: str, meta: object) -> Tensor:
+    from executorch.exir.schema import ScalarType
+
+    dtypes = {
+        "FLOAT": "float32",
+        "HALF": "float16",
+        "DOUBLE": "float64",
+        "LONG": "int64",
+        "INT": "int32",
+        "BOOL": "bool",
+        "BYTE": "uint8",
+        "CHAR": "int8",
+    }
+    return Tensor(name, dtypes[ScalarType(meta.dtype()).name], tuple(meta.sizes()))  # type: ignore[attr-defined]
+
+
+target = ExecuTorch

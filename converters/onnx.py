@@ -1,0 +1,80 @@
+"""ONNX in one file, run by ONNX Runtime on the CPU: `.onnx`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from .target import Array, Loaded, Placement, Tensor, require
+
+if TYPE_CHECKING:
+    from edgevit.program import Program
+
+OPSET = 20  # the first with Gelu, which ONNX Runtime has a kernel for
+_DTYPES = {"float": "float32", "float16": "float16", "double": "float64"}
+
+
+class Onnx:
+    suffix = ".onnx"
+    needs = ("onnx", "onnxscript", "onnxruntime")
+    runs_here = True
+    executes: ClassVar[dict[str, str]] = {
+        "fp32": "fp32 kernels",
+        "fp16": "weights and activations declared fp16, inputs and outputs fp32; "
+        "ONNX Runtime casts to fp32 for most operators on CPUs without fp16 kernels (x86)",
+    }
+
+    def lower(self, program: "Program", file: Path, *, precision: str, ios: int) -> None:
+        require("onnx", self.needs)
+        import torch
+
+        torch.onnx.export(
+            program.exported,
+            dynamo=True,
+            opset_version=OPSET,
+            external_data=False,
+            input_names=[p.name for p in program.facts.inputs],
+            output_names=[p.name for p in program.facts.outputs],
+            f=file,
+        )
+        if precision == "fp16":
+            import onnx
+            from onnxruntime.transformers.float16 import convert_float_to_float16
+
+            model = convert_float_to_float16(onnx.load(file), keep_io_types=True)
+            onnx.save(model, file)
+
+    def load(self, file: Path, *, threads: int = 1) -> Loaded:
+        require("onnx", ("onnxruntime",))
+        return LoadedOnnx(file, threads)
+
+    def placement(self, file: Path) -> Placement | None:
+        return None  # one provider computes every node: there is nothing to fall out of
+
+
+class LoadedOnnx:
+    """An .onnx in ONNX Runtime's CPU provider."""
+
+    def __init__(self, file: Path, threads: int) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(
+            file, options, providers=["CPUExecutionProvider"]
+        )
+        self.inputs = tuple(
+            Tensor(i.name, _dtype(i.type), tuple(i.shape)) for i in self._session.get_inputs()
+        )
+
+    def __call__(self, *arrays: Array) -> tuple[Array, ...]:
+        names = [i.name for i in self.inputs]
+        return tuple(self._session.run(None, dict(zip(names, arrays, strict=True))))
+
+
+def _dtype(text: str) -> str:
+    """numpy's name for ONNX Runtime's "tensor(float)"."""
+    name = text.removeprefix("tensor(").removesuffix(")")
+    return _DTYPES.get(name, name)
+
+
+target = Onnx

@@ -1,0 +1,103 @@
+"""What a target is, and how one is found: a file of this folder whose name is the target's.
+
+Capabilities are attributes, so that nobody outside a target's file asks which target it is.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+import numpy as np
+
+from edgevit.errors import MissingRuntime, NotOnThisSystem
+from edgevit.lookup import lookup
+
+if TYPE_CHECKING:
+    from edgevit.program import Program
+
+Array = np.ndarray
+
+TARGETS = {
+    name: f"{__package__}.{name}" for name in ("executorch", "tflite", "coreml", "onnx", "null")
+}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Name, numpy dtype name and shape of one input or output."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+class Loaded(Protocol):
+    """A file opened in its own runtime: call it on arrays that fit `inputs`."""
+
+    inputs: tuple[Tensor, ...]
+
+    def __call__(self, *arrays: Array) -> tuple[Array, ...]: ...
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a file's graph runs: delegate partitions, and what stays outside them.
+
+    delegate: its name, or None where the runtime has none. partitions: graphs handed to it.
+    outside: op → count of what the runtime's own kernels compute; moves of data included.
+    """
+
+    delegate: str | None
+    partitions: int
+    outside: dict[str, int]
+
+    def __str__(self) -> str:
+        """ "36 partitions + 87 ops": what a table has room for."""
+        ops = sum(self.outside.values())
+        parts = f"{self.partitions} partition{'s' * (self.partitions != 1)}"
+        return f"{parts} + {ops} op{'s' * (ops != 1)}" if ops else parts
+
+
+class Target(Protocol):
+    suffix: ClassVar[str]  # ".pte"
+    needs: ClassVar[tuple[str, ...]]  # importable names; the extra called like the target has them
+    executes: ClassVar[dict[str, str]]  # precision → what the runtime really computes
+    runs_here: ClassVar[bool]  # whether `load` can work on this operating system
+
+    def lower(self, program: "Program", file: Path, *, precision: str, ios: int) -> None:
+        """Write `file` (or folder) from the exported float32 program."""
+
+    def load(self, file: Path, *, threads: int = 1) -> Loaded:
+        """Open `file` in the target's runtime."""
+
+    def placement(self, file: Path) -> Placement | None:
+        """Read from the file (or its runtime) what runs where; None where nobody can know."""
+
+
+def find(name: str) -> Target:
+    """The target called `name`; its runtime is imported only when used."""
+    target: Callable[[], Target] = getattr(
+        importlib.import_module(lookup("target", name, TARGETS)), "target"
+    )
+    return target()
+
+
+def check_host(name: str) -> Target:
+    """The target, or NotOnThisSystem where its runtime exists on another operating system only."""
+    target = find(name)
+    if not target.runs_here:
+        raise NotOnThisSystem(f"{name} files run on macOS only, not on this system")
+    return target
+
+
+def require(target: str, needs: tuple[str, ...]) -> None:
+    """MissingRuntime, with the pip command, unless every name in `needs` can be imported."""
+    from importlib.util import find_spec
+
+    missing = [name for name in needs if find_spec(name) is None]
+    if missing:
+        raise MissingRuntime(
+            f"{target} needs {', '.join(missing)}: pip install 'edgevit[{target}]'"
+        )

@@ -1,0 +1,125 @@
+"""Hold an artifact's outputs against the float64 model.
+
+Tolerance. Rounding to a precision of unit roundoff u gives every implementation of a model some
+error against float64. How much depends on the model and cannot be guessed, but it can be measured:
+torch computes the same model on the same inputs in the same precision, and its largest error is
+one draw of that round-off. Another summation order is another draw (a factor up to 2 between the
+largest of many thousands of values), and mobile kernels approximate exp, erf and rsqrt to a few
+units in the last place instead of half of one (another 2); twice that is allowed:
+
+    tolerance = 8 · max(eager error, u · largest |output|)
+
+The second term is for outputs that torch happens to compute exactly.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from edgevit.reference import Arrays, Reference
+
+FACTOR = 8
+UNIT_ROUNDOFF = {"fp32": 2.0**-24, "fp16": 2.0**-11}
+AGREES, REJECTED = "agrees", "rejected"
+NOT_EXECUTED, SKIPPED = "not executed on this system", "skipped"
+
+
+@dataclass(frozen=True)
+class OutputAgreement:
+    """One output over all inputs. errors are absolute; cosine is the smallest over the inputs.
+
+    snr_db: 10·log10 of the outputs' energy over the error's, None when there is no error at all.
+    top1: share of inputs whose largest entry is the model's, None for outputs that are no scores.
+    """
+
+    name: str
+    max_abs_error: float
+    tolerance: float
+    eager_error: float
+    snr_db: float | None
+    cosine: float
+    top1: float | None
+    finite: bool
+
+    @property
+    def ok(self) -> bool:
+        return self.finite and self.max_abs_error <= self.tolerance
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """status: one of the words above. inputs: how many were compared."""
+
+    status: str
+    inputs: int = 0
+    outputs: tuple[OutputAgreement, ...] = ()
+
+    @classmethod
+    def from_dict(cls, d: dict[str, Any]) -> Self:
+        return cls(d["status"], d["inputs"], tuple(OutputAgreement(**o) for o in d["outputs"]))
+
+    @property
+    def worst(self) -> OutputAgreement | None:
+        """The output that uses most of its tolerance."""
+        return max(
+            self.outputs, key=lambda o: (not o.finite, o.max_abs_error / o.tolerance), default=None
+        )
+
+    def __str__(self) -> str:
+        worst = self.worst
+        if worst is None:
+            return self.status
+        if not worst.finite:
+            return f"{self.status}: output {worst.name!r} holds NaN or infinity"
+        return (
+            f"{self.status}: error {worst.max_abs_error:.1e} of {worst.tolerance:.1e} allowed "
+            f"in {worst.name!r}"
+        )
+
+
+def agreement(
+    reference: Reference, found: Sequence[Arrays], *, precision: str, names: Sequence[str]
+) -> Agreement:
+    """Compare what an artifact computed from the reference's inputs with the reference."""
+    outputs = []
+    for j, name in enumerate(names):
+        exact = np.stack([row[j] for row in reference.outputs])
+        if any(len(row) != len(names) or row[j].shape != exact.shape[1:] for row in found):
+            return Agreement(REJECTED, len(found), (_misshaped(name),))
+        mine = np.stack([row[j] for row in found]).astype(np.float64)
+        outputs.append(_compare(name, exact, mine, reference.eager_error[precision][j], precision))
+    status = AGREES if all(o.ok for o in outputs) else REJECTED
+    return Agreement(status, len(found), tuple(outputs))
+
+
+def _compare(
+    name: str, exact: np.ndarray, mine: np.ndarray, eager_error: float, precision: str
+) -> OutputAgreement:
+    finite = bool(np.isfinite(mine).all())
+    mine = np.nan_to_num(mine, posinf=0, neginf=0)
+    error = mine - exact
+    n = len(exact)
+    flat_exact, flat_mine = exact.reshape(n, -1), mine.reshape(n, -1)
+    norms = np.linalg.norm(flat_exact, axis=1) * np.linalg.norm(flat_mine, axis=1)
+    dots = (flat_exact * flat_mine).sum(1)
+    cosine = np.where(norms > 0, dots / np.where(norms > 0, norms, 1), 1.0)
+    noise, signal = float((error**2).sum()), float((exact**2).sum())
+    scores = exact.ndim == 3 and exact.shape[2] > 1
+    top1 = float((flat_exact.argmax(1) == flat_mine.argmax(1)).mean()) if scores else None
+    floor = UNIT_ROUNDOFF[precision] * float(np.abs(exact).max(initial=0))
+    return OutputAgreement(
+        name=name,
+        max_abs_error=float(np.abs(error).max(initial=0)),
+        tolerance=FACTOR * max(eager_error, floor, np.finfo(np.float64).tiny),
+        eager_error=eager_error,
+        snr_db=10 * float(np.log10(signal / noise)) if noise and signal else None,
+        cosine=float(cosine.min()),
+        top1=top1,
+        finite=finite,
+    )
+
+
+def _misshaped(name: str) -> OutputAgreement:
+    return OutputAgreement(name, float("inf"), 1.0, 0.0, None, 0.0, None, finite=False)

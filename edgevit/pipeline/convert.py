@@ -1,0 +1,263 @@
+"""convert(): a model in, verified artifacts out. Reads top to bottom; children do the heavy work.
+
+build, export, float64 reference ── per target, side by side: lower ── place ── verify ── publish
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .. import digest, sandbox
+from ..converters.artifact import Artifact, Session
+from ..converters.card import Card, card_of
+from ..converters.target import TARGETS, Placement, find, require
+from ..converters.tools import tools
+from ..converters.verify import NOT_EXECUTED, REJECTED, SKIPPED, Agreement, agreement
+from ..errors import Disagreement, EdgevitError
+from ..lookup import lookup
+from ..recipe import Recipe
+from ..reference import Reference
+from ..sandbox import Child
+from ..staging import publish, staging
+from .reuse import Job, key_of, refuse_strangers, unchanged
+
+Watch = Callable[[str, str], None]  # told the job ("executorch fp32") and its stage ("lower")
+PROGRAM, REFERENCE = "program.pt2", "reference.npz"  # as `prepare` names them
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of each child process."""
+
+    timeout_s: float = sandbox.TIMEOUT_S
+    memory_bytes: int = sandbox.MEMORY_BYTES
+
+    def child(self, log: Path) -> Child:
+        return Child(log=log, timeout_s=self.timeout_s, memory_bytes=self.memory_bytes)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job: an artifact, fresh or found unchanged, or the error that ended it."""
+
+    job: Job
+    artifact: Artifact | None = None
+    unchanged: bool = False
+    error: EdgevitError | None = None
+
+
+def convert(
+    recipe: Recipe,
+    *,
+    to: Sequence[str],
+    out: Path,
+    precisions: Sequence[str] = ("fp32",),
+    labels: Sequence[str] | None = None,
+    verify: bool = True,
+    force: bool = False,
+    limits: Limits = Limits(),  # noqa: B008  (frozen)
+    jobs: int | None = None,
+    watch: Watch = lambda job, stage: None,
+    model: tuple[Any, Sequence[Any]] | None = None,
+) -> list[Outcome]:
+    """Convert to every target in `to` and every precision, verify, and put the files into `out`.
+
+    model: a module and its example inputs, in place of the recipe's own; never cached then.
+    jobs: how many targets at a time (all cores). Raises what concerns all jobs; what concerns one
+    is in its Outcome, and the others still finish.
+    """
+    for target in to:
+        lookup("target", target, TARGETS)
+    wanted = [
+        Job(t, r, out / (r.stem + find(t).suffix))
+        for t in dict.fromkeys(to)
+        for r in (replace(recipe, precision=p) for p in dict.fromkeys(precisions))
+    ]
+    refuse_strangers(out, wanted, force=force)
+    done: dict[Job, Outcome] = {}
+    for job in wanted:
+        try:
+            require(job.target, find(job.target).needs)
+            if job.recipe.precision not in find(job.target).executes:
+                lookup("precision", job.recipe.precision, find(job.target).executes)
+        except EdgevitError as e:
+            done[job] = Outcome(job, error=e)
+        else:
+            if model is None and (found := unchanged(job, labels, verify=verify)):
+                done[job] = Outcome(job, found, unchanged=True)
+    todo = [job for job in wanted if job not in done]
+    if todo:
+        with staging(out) as work:
+            watch("model", "build, export, float64 reference")
+            needed = sorted({job.recipe.precision for job in todo})
+            facts = (
+                prepare_recipe(recipe, needed, work, limits)
+                if model is None
+                else prepare_live(model, recipe, needed, work)
+            )
+            watch("model", "done")
+            make = _Maker(work, out, facts, labels, limits, watch, verify, keyed=model is None)
+            with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
+                try:
+                    done |= zip(todo, pool.map(make, todo), strict=True)
+                except BaseException:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    sandbox.close_all()
+                    raise
+    return [done[job] for job in wanted]
+
+
+def prepare_live(
+    model: tuple[Any, Sequence[Any]],
+    recipe: Recipe,
+    precisions: Sequence[str],
+    folder: Path,
+    *,
+    program: bool = True,
+) -> dict[str, Any]:
+    """`prepare` here: a live module cannot cross to a child, and only torch runs."""
+    from ..prepare import prepare
+
+    return prepare(
+        *model,
+        name=recipe.title,
+        preprocess=getattr(model[0], "preprocess", None),
+        embed_preprocess=recipe.embed_preprocess,
+        folder=folder,
+        precisions=precisions,
+        program=program,
+    )
+
+
+def prepare_recipe(
+    recipe: Recipe,
+    precisions: Sequence[str],
+    folder: Path,
+    limits: Limits,
+    *,
+    program: bool = True,
+) -> dict[str, Any]:
+    """`prepare` in a child: weights, the user's code and downloads stay out of this process."""
+    with limits.child(folder / "model.log") as child:
+        facts: dict[str, Any] = child.call(
+            "edgevit.prepare:from_recipe",
+            recipe=recipe.as_dict(),
+            folder=folder,
+            precisions=precisions,
+            program=program,
+        )
+    return facts
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Makes one job's artifact from the prepared model; called side by side."""
+
+    work: Path
+    out: Path
+    facts: dict[str, Any]
+    labels: Sequence[str] | None
+    limits: Limits
+    watch: Watch
+    verify: bool
+    keyed: bool
+
+    def __call__(self, job: Job) -> Outcome:
+        folder = self.work / job.title.replace(" ", "-")
+        folder.mkdir()
+        log = folder / "log"
+        try:
+            artifact = self._make(job, folder / job.place.name, log)
+        except EdgevitError as e:
+            self.watch(job.title, "failed")
+            return Outcome(job, error=type(e)(f"{job.title}: {self._keep_log(job, log, str(e))}"))
+        self.watch(job.title, "done")
+        return Outcome(job, artifact)
+
+    def _make(self, job: Job, made: Path, log: Path) -> Artifact:
+        self.watch(job.title, "lower")
+        with self.limits.child(log) as child:
+            child.call(
+                "edgevit.converters.lowering:lower",
+                target=job.target,
+                program=self.work / PROGRAM,
+                file=made,
+                precision=job.recipe.precision,
+                ios=job.recipe.ios,
+            )
+            self.watch(job.title, "place")
+            placed = child.call(
+                "edgevit.converters.lowering:placement", target=job.target, file=made
+            )
+        self.watch(job.title, "verify")
+        agreed = self._agreement(job, made, log)
+        card = Card(
+            artifact={
+                "file": job.place.name,
+                "sha256": digest.of(made),
+                "bytes": digest.size_bytes(made),
+            },
+            target=job.target,
+            executes=find(job.target).executes[job.recipe.precision],
+            recipe=job.recipe.as_dict(),
+            model=self.facts["facts"],
+            weights_sha256=self.facts["weights_sha256"],
+            sources=self.facts["sources"],
+            preprocess=self.facts["preprocess"],
+            labels=list(self.labels) if self.labels else None,
+            agreement=agreed,
+            placement=Placement(**placed) if placed else None,
+            tools=tools(job.target),
+            key=key_of(job, self.labels) if self.keyed else None,
+        )
+        if agreed.status == REJECTED:
+            aside = job.place.with_name(job.place.name + ".rejected")
+            publish(made, aside)
+            card.write(card_of(aside))
+            raise Disagreement(f"{agreed}; the file is kept as {aside}")
+        publish(made, job.place)
+        card.write(card_of(job.place))
+        return Artifact(job.place, job.target, card)
+
+    def _agreement(self, job: Job, made: Path, log: Path) -> Agreement:
+        if not find(job.target).runs_here:
+            return Agreement(NOT_EXECUTED)
+        if not self.verify:
+            return Agreement(SKIPPED)
+        reference = Reference.load(self.work / REFERENCE)
+        names = [port["name"] for port in self.facts["facts"]["outputs"]]
+        with Session(
+            made,
+            job.target,
+            threads=1,
+            timeout_s=self.limits.timeout_s,
+            log=log.with_name("run.log"),
+        ) as session:
+            found = [session(*row) for row in reference.inputs]
+        return agreement(reference, found, precision=job.recipe.precision, names=names)
+
+    def _keep_log(self, job: Job, log: Path, message: str) -> str:
+        """Move the log the message names out of the scratch folder; the message, corrected."""
+        for scratch in (log, log.with_name("run.log")):
+            if str(scratch) in message:
+                kept = self.out / f"{job.place.name}.log"
+                shutil.move(scratch, kept)
+                message = message.replace(str(scratch), str(kept))
+        return message
+
+
+def as_json(outcome: Outcome) -> dict[str, Any]:
+    """An Outcome for machines."""
+    artifact, error = outcome.artifact, outcome.error
+    return {
+        "target": outcome.job.target,
+        "precision": outcome.job.recipe.precision,
+        "path": str(artifact.path) if artifact else None,
+        "unchanged": outcome.unchanged,
+        "card": asdict(artifact.card) if artifact and artifact.card else None,
+        "error": {"kind": type(error).__name__, "message": str(error)} if error else None,
+    }

@@ -1,0 +1,47 @@
+"""profile(): artifacts measured side by side, with what their cards say of placement and MACs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .. import digest, sandbox
+from ..converters.artifact import Artifact
+from ..converters.target import Placement, check_host
+from ..errors import EdgevitError
+from ..profiles import bench
+from ..profiles.bench import Item
+from ..profiles.run import Run
+
+
+def profile(paths: Sequence[Path], **settings: Any) -> list[Run | EdgevitError]:
+    """For each path, in order, its Run or the error that ended it; settings as `bench.profile`'s."""
+    found: list[Item | EdgevitError] = []
+    for path in paths:
+        try:
+            found.append(_item(path))
+        except EdgevitError as e:
+            found.append(e)
+    items = [item for item in found if isinstance(item, Item)]
+    runs = iter(bench.profile(items, **settings) if items else [])
+    return [next(runs) if isinstance(item, Item) else item for item in found]
+
+
+def _item(path: Path) -> Item:
+    artifact = Artifact.read(path, card_required=False)
+    check_host(artifact.target)
+    card = artifact.card
+    if card is not None:
+        placement, macs, precision = card.placement, card.model["macs"], card.precision
+    else:
+        read = sandbox.run(
+            "edgevit.converters.lowering:placement", target=artifact.target, file=path
+        )
+        placement, macs, precision = read and Placement(**read), None, "unknown"
+    return Item(
+        file=path,
+        target=artifact.target,
+        sha256=digest.of(path),
+        precision=precision,
+        macs=macs,
+        placement=str(placement) if placement else "–",
+    )

@@ -1,0 +1,137 @@
+"""Program: a model as torch.export sees it, with the facts every later stage needs.
+
+This is the one place that calls torch.export. What crosses to the converters is a file, so that
+each of them runs in a process of its own.
+"""
+
+import json
+import traceback
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+from torch.utils.flop_counter import FlopCounterMode
+
+from .errors import ExportError, InputError
+
+_LIBRARIES = ("site-packages", "dist-packages", str(Path(traceback.__file__).parent))
+
+
+@dataclass(frozen=True)
+class Port:
+    """One input or output: name, numpy dtype name, shape with its batch axis."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, name: str, tensor: Tensor) -> Self:
+        return cls(name, str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape))
+
+
+@dataclass(frozen=True)
+class Facts:
+    """parameters: count of weights. macs: multiply-accumulates of convolutions and products."""
+
+    name: str
+    parameters: int
+    macs: int
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+
+    @classmethod
+    def from_dict(cls, d: dict[str, Any]) -> Self:
+        def ports(key: str) -> tuple[Port, ...]:
+            return tuple(Port(p["name"], p["dtype"], tuple(p["shape"])) for p in d[key])
+
+        return cls(d["name"], d["parameters"], d["macs"], ports("inputs"), ports("outputs"))
+
+
+@dataclass(frozen=True)
+class Program:
+    """`exported` is float32 with static shapes; its example inputs have batch 1 by default."""
+
+    exported: ExportedProgram
+    facts: Facts
+
+    def save(self, file: Path) -> None:
+        """Write `file` (.pt2) and, beside it, the facts (.json)."""
+        torch.export.save(self.exported, file)
+        file.with_suffix(".json").write_text(json.dumps(asdict(self.facts)))
+
+    @classmethod
+    def load(cls, file: Path) -> Self:
+        """Read what `save` wrote. Only for files of our own making: .pt2 is not a safe format."""
+        facts = Facts.from_dict(json.loads(file.with_suffix(".json").read_text()))
+        return cls(torch.export.load(file), facts)
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        args, _ = self.exported.example_inputs
+        return tuple(args)
+
+
+def outputs_of(module: nn.Module, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Call `module` without gradients; its tensors in order, however they are nested."""
+    from torch.utils._pytree import tree_leaves
+
+    with torch.no_grad():
+        return [leaf for leaf in tree_leaves(module(*inputs)) if isinstance(leaf, Tensor)]
+
+
+def export(module: nn.Module, inputs: Sequence[Tensor], *, name: str) -> Program:
+    """Export `module` (in eval mode) for inputs of these shapes.
+
+    Raises InputError when the module does not run on the inputs, and ExportError, with the line of
+    the module's code, when it runs but torch.export refuses it.
+    """
+    try:
+        with FlopCounterMode(display=False) as flops:
+            outputs = outputs_of(module, inputs)
+    except Exception as e:
+        shapes = ", ".join(str(list(t.shape)) for t in inputs)
+        raise InputError(f"{name} does not run on inputs {shapes}: {_reason(e)}{_line(e)}") from e
+    if not outputs:
+        raise InputError(f"{name} returns no tensor; a model to convert returns at least one")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exported = torch.export.export(module, tuple(inputs))
+    except Exception as e:
+        raise ExportError(f"torch.export refuses {name}{_line(e)}: {_reason(e)}") from e
+    names = [n for n in exported.graph_signature.user_inputs if isinstance(n, str)]
+    labels = ["output"] if len(outputs) == 1 else [f"output_{i}" for i in range(len(outputs))]
+    facts = Facts(
+        name=name,
+        parameters=sum(p.numel() for p in module.parameters()),
+        macs=flops.get_total_flops() // 2,
+        inputs=tuple(map(Port.of, names, inputs)),
+        outputs=tuple(map(Port.of, labels, outputs)),
+    )
+    return Program(exported, facts)
+
+
+def _reason(e: BaseException) -> str:
+    """First meaningful line of a torch error, which may run over pages."""
+    lines = [line.strip() for line in str(e).splitlines() if line.strip()]
+    return lines[0][:300] if lines else type(e).__name__
+
+
+def _line(e: BaseException) -> str:
+    """ " at FILE:LINE (`code`)": the innermost frame of the user's own code in the traceback."""
+    own = str(Path(__file__).parent)
+    at: BaseException | None = e
+    while at is not None:
+        for frame in reversed(traceback.extract_tb(at.__traceback__)):
+            place = frame.filename
+            outside = any(part in place for part in _LIBRARIES) or place.startswith("<")
+            if not outside and (not place.startswith(own) or "models" in Path(place).parts):
+                return f" at {place}:{frame.lineno} (`{frame.line}`)"
+        at = at.__cause__ or at.__context__
+    return ""

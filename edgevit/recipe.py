@@ -1,0 +1,62 @@
+"""Recipe: everything the user chose that decides what an artifact computes."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+from .errors import InputError
+from .lookup import lookup
+
+PRECISIONS = {"fp32": "fp32", "fp16": "fp16"}
+IOS = range(15, 19)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """model: a name, or PATH.py:CALLABLE. input_size: pixels. ios: oldest iOS for Core ML."""
+
+    model: str
+    weights: str | None = None
+    pretrained: bool = False
+    num_classes: int | None = None
+    input_size: int | None = None
+    seed: int = 0
+    embed_preprocess: bool = False
+    precision: str = "fp32"
+    ios: int = 17
+
+    def __post_init__(self) -> None:
+        lookup("precision", self.precision, PRECISIONS)
+        if self.ios not in IOS:
+            raise InputError(f"iOS {self.ios} is not one of {IOS[0]} to {IOS[-1]}")
+        for name, value in (("num_classes", self.num_classes), ("input_size", self.input_size)):
+            if value is not None and value < 1:
+                raise InputError(f"{name} must be at least 1, not {value}")
+        if self.pretrained and self.weights:
+            raise InputError("--pretrained and --weights exclude each other: choose one")
+
+    @classmethod
+    def from_dict(cls, d: Mapping[str, Any]) -> Self:
+        return cls(**{f.name: d[f.name] for f in fields(cls)})
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def title(self) -> str:
+        """What the artifact is called: the model's name without what a file name cannot carry."""
+        place, colon, name = self.model.rpartition(":")
+        return (
+            name if colon and (place == "timm" or place.endswith(".py")) else self.model
+        ).replace("/", "_")
+
+    @property
+    def stem(self) -> str:
+        return self.title if self.precision == "fp32" else f"{self.title}-{self.precision}"
+
+    @property
+    def user_file(self) -> Path | None:
+        """The user's Python file, when the model is one."""
+        place, _, _ = self.model.rpartition(":")
+        return Path(place) if place.endswith(".py") else None

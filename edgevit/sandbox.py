@@ -1,0 +1,178 @@
+"""Run what can abort (converters, runtimes, pickled weights) in a child process with limits.
+
+    with Child(log=Path("onnx.log"), timeout_s=300) as child:
+        child.call("edgevit.converters.serve:open_artifact", file="m.onnx")
+        outputs = child.call("edgevit.converters.serve:infer", arrays=[x])
+
+A call names a function and its keyword arguments; both directions carry JSON and numpy arrays, and
+nothing is unpickled, so that what a child answers cannot run code here. The child writes whatever
+it prints to the log. It leads its own process group, which dies with the call that overran its
+limits, with `close()`, and (on Linux) with this process.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import weakref
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from . import errors
+from .errors import ChildDied, ChildError, ChildMemory, ChildTimeout
+from .wire import receive, send
+
+_live: "weakref.WeakSet[Child]" = weakref.WeakSet()
+
+MEMORY_BYTES = 16 << 30
+TIMEOUT_S = 600.0
+# How the C++ libraries and numpy say that an allocation failed.
+_NO_MEMORY = re.compile(r"bad_alloc|MemoryError|DefaultCPUAllocator|can't allocate|Cannot allocate")
+
+
+class Child:
+    """A child process that answers calls one at a time.
+
+    log: where the child's stdout and stderr go; kept when given, otherwise a file that vanishes.
+    timeout_s: seconds any one call may take. memory_bytes: private memory it may hold (Linux).
+    env: variables set for the child on top of ours, e.g. thread counts read at import.
+    """
+
+    def __init__(
+        self,
+        *,
+        log: Path | None = None,
+        timeout_s: float = TIMEOUT_S,
+        memory_bytes: int = MEMORY_BYTES,
+        env: dict[str, str] | None = None,
+    ) -> None:
+        self.timeout_s, self.memory_bytes, self.log = timeout_s, memory_bytes, log
+        self._stderr = log.open("w+b") if log else tempfile.TemporaryFile()
+        requests_read, self._requests = _pipe_to_child()
+        self._replies, replies_write = _pipe_from_child()
+        arguments = [str(requests_read), str(replies_write), str(memory_bytes), str(os.getpid())]
+        # `-P` keeps the working folder out of sys.path, where a file called torch.py may lie.
+        package_root = str(Path(__file__).parent.parent)
+        path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "edgevit.sandbox_child", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=self._stderr,
+            stderr=self._stderr,
+            pass_fds=(requests_read, replies_write),
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": path, **(env or {})},
+        )
+        os.close(requests_read)
+        os.close(replies_write)
+        _live.add(self)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def call(self, function: str, **arguments: Any) -> Any:
+        """`function` ("package.module:name") run in the child; its value, or the error it raised.
+
+        An EdgevitError raised there is raised here as itself; anything else is a ChildError. After
+        a ChildDied, ChildTimeout or ChildMemory the child is gone and further calls fail.
+        """
+        timed_out = threading.Event()
+
+        def give_up() -> None:
+            timed_out.set()
+            self._kill()
+
+        timer = threading.Timer(self.timeout_s, give_up)
+        timer.start()
+        try:
+            send(self._requests, {"call": function, "arguments": arguments})
+            reply = receive(self._replies)
+        except (EOFError, BrokenPipeError):
+            raise self._death(function, timed_out.is_set()) from None
+        finally:
+            timer.cancel()
+        if "error" not in reply:
+            return reply["value"]
+        if reply["kind"] == "MemoryError" or _NO_MEMORY.search(reply["error"]):
+            raise self._out_of_memory()
+        kind = errors.by_name(reply["kind"])
+        if kind is not None:
+            raise kind(reply["error"])
+        raise ChildError(f"{reply['kind']}: {reply['error']}{self._see_log()}")
+
+    def close(self) -> None:
+        """End the child and everything it started."""
+        self._kill()
+        self._process.wait()
+        for stream in (self._requests, self._replies, self._stderr):
+            stream.close()
+        _live.discard(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, e: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _kill(self) -> None:
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+
+    def _death(self, function: str, timed_out: bool) -> ChildError:
+        if timed_out:
+            return ChildTimeout(f"gave no answer within {self.timeout_s:g} s{self._see_log()}")
+        code = self._process.wait()
+        tail = self._tail()
+        if _NO_MEMORY.search(tail):
+            return self._out_of_memory()
+        name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        said = f", last words: {tail.splitlines()[-1][:200]}" if tail else ""
+        return ChildDied(
+            f"the process died of {name} in {function.split(':')[1]}{said}{self._see_log()}"
+        )
+
+    def _out_of_memory(self) -> ChildMemory:
+        return ChildMemory(
+            f"needed more than the limit of {self.memory_bytes / 2**30:g} GiB of memory"
+            f"{self._see_log()}; `--memory-gb` raises it"
+        )
+
+    def _tail(self, size: int = 4096) -> str:
+        self._stderr.flush()
+        end = os.fstat(self._stderr.fileno()).st_size
+        text = os.pread(self._stderr.fileno(), size, max(0, end - size))
+        return text.decode(errors="replace").strip()
+
+    def _see_log(self) -> str:
+        return f" (log: {self.log})" if self.log else ""
+
+
+def run(function: str, **arguments: Any) -> Any:
+    """One call in a child of its own, with the default limits."""
+    with Child() as child:
+        return child.call(function, **arguments)
+
+
+def close_all() -> None:
+    """End every child that is still alive: the way out on Ctrl-C or a signal."""
+    for child in list(_live):
+        child._kill()
+
+
+def _pipe_to_child() -> tuple[int, Any]:
+    read, write = os.pipe()
+    return read, os.fdopen(write, "wb")
+
+
+def _pipe_from_child() -> tuple[Any, int]:
+    read, write = os.pipe()
+    return os.fdopen(read, "rb"), write

@@ -1,0 +1,55 @@
+"""The child's side of `sandbox`: `python -m edgevit.sandbox_child REQUESTS REPLIES MEMORY PARENT`.
+
+Answers calls until the parent closes the pipe. Whatever a library prints goes to stdout and stderr,
+which the parent has pointed at the log; the answers have a pipe of their own.
+"""
+
+import contextlib
+import importlib
+import os
+import signal
+import sys
+import traceback
+
+from .errors import EdgevitError
+from .wire import receive, send
+
+
+def limit(memory_bytes: int, parent: int) -> None:
+    """No core files, at most `memory_bytes` of private memory, and death with the parent."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform != "linux":
+        return
+    # RLIMIT_DATA counts private writable memory, RLIMIT_AS would count libraries and CUDA's too.
+    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+    import ctypes
+
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the line above
+        os._exit(1)
+
+
+def main() -> None:
+    requests_fd, replies_fd, memory_bytes, parent = (int(a) for a in sys.argv[1:])
+    limit(memory_bytes, parent)
+    requests, replies = os.fdopen(requests_fd, "rb"), os.fdopen(replies_fd, "wb")
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
+            request = receive(requests)
+            try:
+                module, name = request["call"].split(":")
+                function = getattr(importlib.import_module(module), name)
+                reply = {"value": function(**request["arguments"])}
+            except BaseException as e:  # the exception's type is no contract at this border
+                if not isinstance(e, EdgevitError):
+                    traceback.print_exc()
+                reply = {"kind": type(e).__name__, "error": str(e).strip() or repr(e)}
+            sys.stdout.flush()
+            send(replies, reply)
+
+
+if __name__ == "__main__":
+    main()
