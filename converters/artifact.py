@@ -9,7 +9,7 @@ import numpy as np
 
 from edgevit import digest
 from edgevit.errors import ArtifactError, InputError
-from edgevit.sandbox import TIMEOUT_S, Child
+from edgevit.sandbox import MEMORY_BYTES, TIMEOUT_S, Child
 
 from .card import Card, card_of
 from .target import TARGETS, Array, Loaded, Tensor, check_host, find
@@ -40,17 +40,29 @@ class Artifact:
         if not card_required and not card_of(path).exists():
             return cls(path, suffixes[path.suffix], None)
         card = Card.read(card_of(path))
-        if digest.of(path) != card.artifact["sha256"]:
+        try:
+            found = digest.of(path)
+        except OSError as e:
+            raise ArtifactError(f"{path} cannot be read: {e.strerror}") from None
+        if found != card.artifact["sha256"]:
             raise ArtifactError(
                 f"{path} is not the file its card describes: its SHA-256 differs, so it was changed "
                 "or damaged after conversion; convert it again"
             )
         return cls(path, card.target, card)
 
-    def open(self, *, threads: int = 1, timeout_s: float = TIMEOUT_S) -> "Session":
+    def open(
+        self,
+        *,
+        threads: int = 1,
+        timeout_s: float = TIMEOUT_S,
+        memory_bytes: int = MEMORY_BYTES,
+    ) -> "Session":
         """Open in the file's runtime; call the result on numpy arrays, close it when done."""
         check_host(self.target)
-        return Session(self.path, self.target, threads=threads, timeout_s=timeout_s)
+        return Session(
+            self.path, self.target, threads=threads, timeout_s=timeout_s, memory_bytes=memory_bytes
+        )
 
 
 class Session:
@@ -60,10 +72,17 @@ class Session:
     """
 
     def __init__(
-        self, path: Path, target: str, *, threads: int, timeout_s: float, log: Path | None = None
+        self,
+        path: Path,
+        target: str,
+        *,
+        threads: int,
+        timeout_s: float,
+        memory_bytes: int = MEMORY_BYTES,
+        log: Path | None = None,
     ) -> None:
         self._name = path.name
-        self._child = Child(timeout_s=timeout_s, log=log)
+        self._child = Child(timeout_s=timeout_s, memory_bytes=memory_bytes, log=log)
         try:
             ports = self._child.call(f"{__name__}:_open", file=path, target=target, threads=threads)
         except BaseException:
@@ -78,7 +97,8 @@ class Session:
                 f"{self._name} takes {len(self.inputs)} inputs, {len(arrays)} were given"
             )
         fed = []
-        for port, array in zip(self.inputs, arrays, strict=True):
+        for port, given in zip(self.inputs, arrays, strict=True):
+            array = np.asarray(given)
             floats = array.dtype.kind == "f" and np.dtype(port.dtype).kind == "f"
             if array.shape != port.shape or not (floats or array.dtype == port.dtype):
                 raise InputError(

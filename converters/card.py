@@ -21,7 +21,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from edgevit.errors import ArtifactError
+from edgevit.errors import ArtifactError, InputError
+from edgevit.recipe import Recipe
 from edgevit.staging import write_text
 
 from .target import Placement
@@ -58,21 +59,31 @@ class Card:
         """The card in `file`; ArtifactError when there is none or it is no card."""
         try:
             d = json.loads(file.read_text(encoding="utf-8"))
-            if d["schema"] > SCHEMA:
-                raise ArtifactError(
-                    f"{file} has card schema {d['schema']}, this edgevit reads up to {SCHEMA}; "
-                    "a newer edgevit wrote it"
-                )
-            placement = d["placement"] and Placement(**d["placement"])
-            agreement = Agreement.from_dict(d["agreement"])
-            return cls(**d | {"placement": placement, "agreement": agreement})
+            newer = d["schema"] > SCHEMA
+            if not newer:
+                placement = d["placement"] and Placement(**d["placement"])
+                agreement = Agreement.from_dict(d["agreement"])
+                card = cls(**d | {"placement": placement, "agreement": agreement})
+                # What `verify` and `profile` read, so that it surprises nobody there.
+                str(d["artifact"]["sha256"]), Recipe.from_dict(d["recipe"])
+                d["model"]["macs"], [str(port["name"]) for port in d["model"]["outputs"]]
         except FileNotFoundError:
             raise ArtifactError(
                 f"no card {file.name} beside the artifact, so nothing says what it should compute; "
                 "`edgevit convert` writes both"
             ) from None
-        except (ValueError, KeyError, TypeError, AttributeError) as e:
+        except OSError as e:
+            raise ArtifactError(f"the card {file} cannot be read: {e.strerror}") from None
+        except KeyError as e:
+            raise ArtifactError(f"{file} is not an edgevit card: it lacks {e}") from None
+        except (ValueError, TypeError, AttributeError, InputError) as e:
             raise ArtifactError(f"{file} is not an edgevit card: {e}") from None
+        if newer:
+            raise ArtifactError(
+                f"{file} has card schema {d['schema']}, this edgevit reads up to {SCHEMA}; a newer "
+                "edgevit wrote it"
+            )
+        return card
 
     @property
     def precision(self) -> str:

@@ -16,6 +16,7 @@ _DATE = "com.github.apple.coremltools.conversion_date"
 
 class CoreML:
     suffix = ".mlpackage"
+    runtime = "coremltools"
     needs = ("coremltools",)
     runs_here = sys.platform == "darwin"
     executes: ClassVar[dict[str, str]] = {

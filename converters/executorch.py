@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 class ExecuTorch:
     suffix = ".pte"
+    runtime = "executorch"
     needs = ("executorch", "torchao")
     runs_here = True
     executes: ClassVar[dict[str, str]] = {

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 class Null:
     suffix = ".pt2"
+    runtime = "torch"
     needs = ()
     runs_here = True
     executes: ClassVar[dict[str, str]] = {"fp32": "torch's own fp32 kernels"}

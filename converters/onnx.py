@@ -14,6 +14,7 @@ _DTYPES = {"float": "float32", "float16": "float16", "double": "float64"}
 
 class Onnx:
     suffix = ".onnx"
+    runtime = "onnxruntime"
     needs = ("onnx", "onnxscript", "onnxruntime")
     runs_here = True
     executes: ClassVar[dict[str, str]] = {

@@ -62,6 +62,7 @@ class Placement:
 
 class Target(Protocol):
     suffix: ClassVar[str]  # ".pte"
+    runtime: ClassVar[str]  # the package that runs the files, by the name pip knows
     needs: ClassVar[tuple[str, ...]]  # importable names; the extra called like the target has them
     executes: ClassVar[dict[str, str]]  # precision → what the runtime really computes
     runs_here: ClassVar[bool]  # whether `load` can work on this operating system
@@ -78,9 +79,7 @@ class Target(Protocol):
 
 def find(name: str) -> Target:
     """The target called `name`; its runtime is imported only when used."""
-    target: Callable[[], Target] = getattr(
-        importlib.import_module(lookup("target", name, TARGETS)), "target"
-    )
+    target: Callable[[], Target] = importlib.import_module(lookup("target", name, TARGETS)).target
     return target()
 
 

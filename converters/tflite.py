@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 class TFLite:
     suffix = ".tflite"
+    runtime = "ai-edge-litert"
     needs = ("litert_torch", "ai_edge_litert")
     runs_here = True
     executes: ClassVar[dict[str, str]] = {

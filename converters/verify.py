@@ -32,6 +32,7 @@ class OutputAgreement:
 
     snr_db: 10·log10 of the outputs' energy over the error's, None when there is no error at all.
     top1: share of inputs whose largest entry is the model's, None for outputs that are no scores.
+    fault: what no number tells, as "holds NaN or infinity"; "" where there is no such thing.
     """
 
     name: str
@@ -41,11 +42,11 @@ class OutputAgreement:
     snr_db: float | None
     cosine: float
     top1: float | None
-    finite: bool
+    fault: str = ""
 
     @property
     def ok(self) -> bool:
-        return self.finite and self.max_abs_error <= self.tolerance
+        return not self.fault and self.max_abs_error <= self.tolerance
 
 
 @dataclass(frozen=True)
@@ -64,15 +65,15 @@ class Agreement:
     def worst(self) -> OutputAgreement | None:
         """The output that uses most of its tolerance."""
         return max(
-            self.outputs, key=lambda o: (not o.finite, o.max_abs_error / o.tolerance), default=None
+            self.outputs, key=lambda o: (bool(o.fault), o.max_abs_error / o.tolerance), default=None
         )
 
     def __str__(self) -> str:
         worst = self.worst
         if worst is None:
             return self.status
-        if not worst.finite:
-            return f"{self.status}: output {worst.name!r} holds NaN or infinity"
+        if worst.fault:
+            return f"{self.status}: output {worst.name!r} {worst.fault}"
         return (
             f"{self.status}: error {worst.max_abs_error:.1e} of {worst.tolerance:.1e} allowed "
             f"in {worst.name!r}"
@@ -86,8 +87,15 @@ def agreement(
     outputs = []
     for j, name in enumerate(names):
         exact = np.stack([row[j] for row in reference.outputs])
-        if any(len(row) != len(names) or row[j].shape != exact.shape[1:] for row in found):
-            return Agreement(REJECTED, len(found), (_misshaped(name),))
+        for row in found:
+            if len(row) != len(names):
+                fault = f"is one of {len(row)} outputs instead of {len(names)}"
+            elif row[j].shape != exact.shape[1:]:
+                fault = f"has shape {list(row[j].shape)} instead of {list(exact.shape[1:])}"
+            else:
+                continue
+            nothing = OutputAgreement(name, 0.0, 1.0, 0.0, None, 0.0, None, fault)
+            return Agreement(REJECTED, len(found), (nothing,))
         mine = np.stack([row[j] for row in found]).astype(np.float64)
         outputs.append(_compare(name, exact, mine, reference.eager_error[precision][j], precision))
     status = AGREES if all(o.ok for o in outputs) else REJECTED
@@ -97,7 +105,10 @@ def agreement(
 def _compare(
     name: str, exact: np.ndarray, mine: np.ndarray, eager_error: float, precision: str
 ) -> OutputAgreement:
-    finite = bool(np.isfinite(mine).all())
+    fault = "" if np.isfinite(mine).all() else "holds NaN or infinity"
+    if not np.isfinite(eager_error):
+        fault = fault or f"cannot be judged: the model itself overflows in {precision}"
+        eager_error = 0.0
     mine = np.nan_to_num(mine, posinf=0, neginf=0)
     error = mine - exact
     n = len(exact)
@@ -117,9 +128,6 @@ def _compare(
         snr_db=10 * float(np.log10(signal / noise)) if noise and signal else None,
         cosine=float(cosine.min()),
         top1=top1,
-        finite=finite,
+        fault=fault,
     )
 
-
-def _misshaped(name: str) -> OutputAgreement:
-    return OutputAgreement(name, float("inf"), 1.0, 0.0, None, 0.0, None, finite=False)

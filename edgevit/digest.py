@@ -7,7 +7,7 @@ from pathlib import Path
 
 def of(path: Path) -> str:
     """Hex digest of a file's bytes, or of a folder's relative paths and their files' bytes."""
-    if path.is_file():
+    if not path.is_dir():
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     lines = (f"{f.relative_to(path)}\0{of(f)}\n" for f in sorted(path.rglob("*")) if f.is_file())

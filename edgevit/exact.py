@@ -1,18 +1,48 @@
 """Run the original module in float64, and in each precision that an artifact will be judged by."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
 
 from .errors import InputError
 from .preprocess import Preprocess
 from .program import outputs_of
 from .reference import Arrays, Reference, inputs_like
 
-_DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
+
+class _RoundToHalf(TorchDispatchMode):
+    """Round what every operator returns to fp16, computing it in fp32.
+
+    This is fp16 storage with fp32 accumulation, as mobile kernels have it on most CPUs. torch's own
+    fp16 kernels accumulate likewise on a CPU, a hundred times slower.
+    """
+
+    def __torch_dispatch__(
+        self,
+        function: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        result = function(*args, **kwargs or {})
+        aliases = [r.alias_info for r in function._schema.returns]
+        if any(a is not None and not a.is_write for a in aliases):
+            return result  # a view: rounded already, and what is written to it must arrive
+        return tree_map(_round, result)
+
+
+def _round(value: Any) -> Any:
+    """Round a float32 tensor where it lies: an operator in place returns its own input."""
+    if isinstance(value, Tensor) and value.dtype == torch.float32:
+        value.copy_(value.half())
+    return value
 
 
 def compute(
@@ -30,31 +60,45 @@ def compute(
         raise InputError(f"the model itself gives NaN or infinity in float64 on {bad} inputs")
     errors = {}
     for precision in precisions:
-        eager = _run(module, inputs, _DTYPES[precision])
+        half = precision == "fp16"
+        eager = _run(_rounded_weights(module) if half else module, inputs, torch.float32, half=half)
+        # numpy's maximum keeps the NaN of a model that overflows in fp16, Python's may drop it.
         errors[precision] = tuple(
-            max(
-                float(np.abs(e[j] - x[j]).max(initial=0)) for e, x in zip(eager, exact, strict=True)
-            )
-            for j in range(len(exact[0]))
+            float(np.max([_furthest(e, x) for e, x in zip(column, truth, strict=True)]))
+            for column, truth in zip(zip(*eager, strict=True), zip(*exact, strict=True), strict=True)
         )
     return Reference(inputs, exact, errors)
 
 
-def _run(module: nn.Module, inputs: Sequence[Arrays], dtype: torch.dtype) -> tuple[Arrays, ...]:
-    """Outputs as float64 arrays of a copy of `module` computed in `dtype`."""
+def _furthest(a: np.ndarray, b: np.ndarray) -> float:
+    with np.errstate(invalid="ignore"):  # an infinity of fp16 is what is looked for
+        return float(np.abs(a - b).max(initial=0))
+
+
+def _rounded_weights(module: nn.Module) -> nn.Module:
+    return copy.deepcopy(module).half().float()
+
+
+def _run(
+    module: nn.Module, inputs: Sequence[Arrays], dtype: torch.dtype, *, half: bool = False
+) -> tuple[Arrays, ...]:
+    """Outputs, as float64 arrays, of a copy of `module` in `dtype`; `half` rounds on the way."""
     module = copy.deepcopy(module).to(dtype)
 
     def fed(array: np.ndarray) -> Tensor:
-        tensor = torch.from_numpy(array)
-        return tensor.to(dtype) if tensor.is_floating_point() else tensor
+        tensor = torch.from_numpy(array.copy())  # a module may write into its input
+        if not tensor.is_floating_point():
+            return tensor
+        return tensor.half().float() if half else tensor.to(dtype)
 
     try:
-        return tuple(
-            tuple(t.double().numpy() for t in outputs_of(module, [fed(a) for a in row]))
-            for row in inputs
-        )
-    except RuntimeError as e:
-        reason = str(e).strip().splitlines()[0]
+        with _RoundToHalf() if half else nullcontext():
+            return tuple(
+                tuple(t.double().numpy() for t in outputs_of(module, [fed(a) for a in row]))
+                for row in inputs
+            )
+    except Exception as e:  # whatever the module's code leads to
+        reason = (str(e).strip() or type(e).__name__).splitlines()[0]
         raise InputError(
             f"the model does not run in {dtype}, which verifying needs: {reason}"
         ) from e

@@ -76,6 +76,7 @@ def _column(
     """Sixteen arrays shaped like `example`, in the order of the table above."""
     low, high = _range(example, preprocess)
     if not np.issubdtype(example.dtype, np.floating):
+        low, high = example.min(), example.max()  # what is counted, not measured, has no mean
         tail = (COUNT - 1, *example.shape)
         drawn = rng.integers(int(low), int(high), tail, endpoint=True).astype(example.dtype)
         return [example, *drawn]
@@ -91,12 +92,13 @@ def _column(
         *(flat, flat + 1, flat + 0.5),
         *(ends, checkers, pixel),
     ]
-    return [(low + u * (high - low)).astype(example.dtype) for u in units]
+    return [np.asarray(low + u * (high - low), example.dtype) for u in units]
 
 
 def _range(example: np.ndarray, preprocess: Preprocess | None) -> tuple[np.ndarray, np.ndarray]:
     """Smallest and largest value an input takes, broadcastable against it."""
-    if preprocess is not None and example.ndim == 4:
+    channels = example.shape[1] if example.ndim == 4 else 0
+    if preprocess is not None and channels == len(preprocess.mean):
         if preprocess.embedded:
             return np.array(0.0), np.array(255.0)
         mean, std = (np.array(v).reshape(-1, 1, 1) for v in (preprocess.mean, preprocess.std))

@@ -18,6 +18,8 @@ import sys
 import tempfile
 import threading
 import weakref
+from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -51,6 +53,7 @@ class Child:
         env: dict[str, str] | None = None,
     ) -> None:
         self.timeout_s, self.memory_bytes, self.log = timeout_s, memory_bytes, log
+        self._lock = threading.Lock()
         self._stderr = log.open("w+b") if log else tempfile.TemporaryFile()
         requests_read, self._requests = _pipe_to_child()
         self._replies, replies_write = _pipe_from_child()
@@ -58,13 +61,10 @@ class Child:
         # `-P` keeps the working folder out of sys.path, where a file called torch.py may lie.
         package_root = str(Path(__file__).parent.parent)
         path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
-        self._process = subprocess.Popen(
+        self._process = _start(
             [sys.executable, "-P", "-m", "edgevit.sandbox_child", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=self._stderr,
-            stderr=self._stderr,
+            output=self._stderr,
             pass_fds=(requests_read, replies_write),
-            start_new_session=True,
             env={**os.environ, "PYTHONPATH": path, **(env or {})},
         )
         os.close(requests_read)
@@ -81,6 +81,21 @@ class Child:
         An EdgevitError raised there is raised here as itself; anything else is a ChildError. After
         a ChildDied, ChildTimeout or ChildMemory the child is gone and further calls fail.
         """
+        with self._lock:
+            if self._requests.closed:
+                raise ChildDied("the process was ended: this was closed before")
+            reply = self._exchange(function, arguments)
+        if "error" not in reply:
+            return reply["value"]
+        if reply["kind"] == "MemoryError" or _NO_MEMORY.search(reply["error"]):
+            raise self._out_of_memory()
+        kind = errors.by_name(reply["kind"])
+        if kind is not None:
+            raise kind(reply["error"])
+        raise ChildError(f"{reply['kind']}: {reply['error']}{self._see_log()}")
+
+    def _exchange(self, function: str, arguments: dict[str, Any]) -> Any:
+        """Send a request and wait for its reply, no longer than the limit."""
         timed_out = threading.Event()
 
         def give_up() -> None:
@@ -91,26 +106,24 @@ class Child:
         timer.start()
         try:
             send(self._requests, {"call": function, "arguments": arguments})
-            reply = receive(self._replies)
+            return receive(self._replies)
+        except TypeError:  # nothing was sent
+            raise
         except (EOFError, BrokenPipeError):
             raise self._death(function, timed_out.is_set()) from None
+        except BaseException:  # Ctrl-C: the reply on its way must not answer the next call
+            self._kill()
+            raise
         finally:
             timer.cancel()
-        if "error" not in reply:
-            return reply["value"]
-        if reply["kind"] == "MemoryError" or _NO_MEMORY.search(reply["error"]):
-            raise self._out_of_memory()
-        kind = errors.by_name(reply["kind"])
-        if kind is not None:
-            raise kind(reply["error"])
-        raise ChildError(f"{reply['kind']}: {reply['error']}{self._see_log()}")
 
     def close(self) -> None:
         """End the child and everything it started."""
         self._kill()
         self._process.wait()
         for stream in (self._requests, self._replies, self._stderr):
-            stream.close()
+            with suppress(BrokenPipeError):  # a request that the child did not live to read
+                stream.close()
         _live.discard(self)
 
     def __enter__(self) -> Self:
@@ -122,10 +135,7 @@ class Child:
         self.close()
 
     def _kill(self) -> None:
-        try:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
+        _kill_group(self._process.pid)
 
     def _death(self, function: str, timed_out: bool) -> ChildError:
         if timed_out:
@@ -166,6 +176,44 @@ def close_all() -> None:
     """End every child that is still alive: the way out on Ctrl-C or a signal."""
     for child in list(_live):
         child._kill()
+
+
+def _start(
+    command: list[str], *, output: Any, pass_fds: tuple[int, ...], env: dict[str, str]
+) -> "subprocess.Popen[bytes]":
+    """Start the child from a thread that lives as long as the child does.
+
+    Linux ends the child (PR_SET_PDEATHSIG) with the thread that started it, and a caller's thread
+    may end before the caller is done. The same thread ends what a dead child has left running: a
+    forked grandchild holds the pipe open, and its end would never be seen.
+    """
+    started: Future[subprocess.Popen[bytes]] = Future()
+
+    def accompany() -> None:
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=pass_fds,
+                start_new_session=True,
+                env=env,
+            )
+        except BaseException as e:
+            started.set_exception(e)
+            return
+        started.set_result(process)
+        process.wait()
+        _kill_group(process.pid)
+
+    threading.Thread(target=accompany, daemon=True).start()
+    return started.result()
+
+
+def _kill_group(pid: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def _pipe_to_child() -> tuple[int, Any]:

@@ -10,8 +10,11 @@ import os
 import signal
 import sys
 import traceback
+from pathlib import Path
+from typing import Any
 
 from .errors import EdgevitError
+from .staging import explain
 from .wire import receive, send
 
 
@@ -32,23 +35,35 @@ def limit(memory_bytes: int, parent: int) -> None:
         os._exit(1)
 
 
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """The value of the call, or the kind and the sentence of what it raised."""
+    arguments = request["arguments"]
+    try:
+        module, name = request["call"].split(":")
+        return {"value": getattr(importlib.import_module(module), name)(**arguments)}
+    except BaseException as e:  # the exception's type is no contract at this border
+        error: BaseException = e
+        if isinstance(e, OSError):
+            place = e.filename or arguments.get("file") or arguments.get("folder") or "the disk"
+            error = explain(e, Path(os.fsdecode(place))) or e
+        if not isinstance(error, EdgevitError):
+            traceback.print_exc()
+        return {"kind": type(error).__name__, "error": str(error).strip() or repr(error)}
+
+
 def main() -> None:
     requests_fd, replies_fd, memory_bytes, parent = (int(a) for a in sys.argv[1:])
     limit(memory_bytes, parent)
     requests, replies = os.fdopen(requests_fd, "rb"), os.fdopen(replies_fd, "wb")
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
-            request = receive(requests)
+            reply = answer(receive(requests))
+            with contextlib.suppress(OSError):  # a full disk takes no log
+                sys.stdout.flush()
             try:
-                module, name = request["call"].split(":")
-                function = getattr(importlib.import_module(module), name)
-                reply = {"value": function(**request["arguments"])}
-            except BaseException as e:  # the exception's type is no contract at this border
-                if not isinstance(e, EdgevitError):
-                    traceback.print_exc()
-                reply = {"kind": type(e).__name__, "error": str(e).strip() or repr(e)}
-            sys.stdout.flush()
-            send(replies, reply)
+                send(replies, reply)
+            except TypeError as e:  # a value that cannot be sent; nothing of it was
+                send(replies, {"kind": "TypeError", "error": str(e)})
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import OutputError
@@ -29,7 +29,7 @@ def staging(out: Path) -> Iterator[Path]:
     process ends, and removes the folder then.
     """
     with explained(out):
-        made = not out.exists()
+        made = [folder for folder in (out, *out.parents) if not folder.exists()]
         out.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=PREFIX, dir=out))
     janitor = subprocess.Popen(
@@ -48,13 +48,15 @@ def staging(out: Path) -> Iterator[Path]:
         janitor.kill()
         janitor.stdin.close()
         janitor.wait()
-        if made and not any(out.iterdir()):
-            out.rmdir()
+        with suppress(OSError):  # not empty
+            for folder in made:
+                folder.rmdir()
 
 
 def publish(made: Path, place: Path) -> None:
     """Move `made` to `place` in one step; what was there before is gone with the scratch folder."""
-    if place.is_dir() and not place.is_symlink():
+    occupied = os.path.lexists(place)
+    if occupied and (made.is_dir() or (place.is_dir() and not place.is_symlink())):
         _exchange(made, place)
     else:
         made.replace(place)

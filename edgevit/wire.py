@@ -16,14 +16,18 @@ _KEY = "__array__"
 
 
 def send(stream: IO[bytes], message: Any) -> None:
-    """Write one message; raises TypeError for what is neither JSON nor an array."""
+    """Write one message; raises TypeError, before any byte is written, for what cannot be sent."""
     arrays: list[np.ndarray] = []
 
     def encode(value: Any) -> Any:
         if isinstance(value, np.ndarray):
+            if value.dtype.kind not in "biufc":
+                raise TypeError(f"an array of {value.dtype} cannot be sent")
             arrays.append(np.ascontiguousarray(value))
             return {_KEY: [value.dtype.str, list(value.shape)]}
         if isinstance(value, dict):
+            if set(value) == {_KEY}:
+                raise TypeError(f"a dict with the only key {_KEY!r} would arrive as an array")
             return {str(k): encode(v) for k, v in value.items()}
         if isinstance(value, list | tuple):
             return [encode(v) for v in value]

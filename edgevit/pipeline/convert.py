@@ -6,7 +6,7 @@ build, export, float64 reference ── per target, side by side: lower ── p
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,23 +21,13 @@ from ..errors import Disagreement, EdgevitError
 from ..lookup import lookup
 from ..recipe import Recipe
 from ..reference import Reference
-from ..sandbox import Child
 from ..staging import publish, staging
+from .prepared import PROGRAM, REFERENCE, Limits, prepare_live, prepare_recipe
 from .reuse import Job, key_of, refuse_strangers, unchanged
 
+__all__ = ["Limits", "Outcome", "Watch", "as_json", "convert"]
+
 Watch = Callable[[str, str], None]  # told the job ("executorch fp32") and its stage ("lower")
-PROGRAM, REFERENCE = "program.pt2", "reference.npz"  # as `prepare` names them
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Of each child process."""
-
-    timeout_s: float = sandbox.TIMEOUT_S
-    memory_bytes: int = sandbox.MEMORY_BYTES
-
-    def child(self, log: Path) -> Child:
-        return Child(log=log, timeout_s=self.timeout_s, memory_bytes=self.memory_bytes)
 
 
 @dataclass(frozen=True)
@@ -59,7 +49,7 @@ def convert(
     labels: Sequence[str] | None = None,
     verify: bool = True,
     force: bool = False,
-    limits: Limits = Limits(),  # noqa: B008  (frozen)
+    limits: Limits = Limits(),
     jobs: int | None = None,
     watch: Watch = lambda job, stage: None,
     model: tuple[Any, Sequence[Any]] | None = None,
@@ -102,55 +92,15 @@ def convert(
             watch("model", "done")
             make = _Maker(work, out, facts, labels, limits, watch, verify, keyed=model is None)
             with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
+                futures = [pool.submit(make, job) for job in todo]
                 try:
-                    done |= zip(todo, pool.map(make, todo), strict=True)
+                    done |= {job: f.result() for job, f in zip(todo, futures, strict=True)}
                 except BaseException:
                     pool.shutdown(wait=False, cancel_futures=True)
-                    sandbox.close_all()
+                    while wait(futures, timeout=0.1).not_done:
+                        sandbox.close_all()  # again and again: a job may just be starting one
                     raise
     return [done[job] for job in wanted]
-
-
-def prepare_live(
-    model: tuple[Any, Sequence[Any]],
-    recipe: Recipe,
-    precisions: Sequence[str],
-    folder: Path,
-    *,
-    program: bool = True,
-) -> dict[str, Any]:
-    """`prepare` here: a live module cannot cross to a child, and only torch runs."""
-    from ..prepare import prepare
-
-    return prepare(
-        *model,
-        name=recipe.title,
-        preprocess=getattr(model[0], "preprocess", None),
-        embed_preprocess=recipe.embed_preprocess,
-        folder=folder,
-        precisions=precisions,
-        program=program,
-    )
-
-
-def prepare_recipe(
-    recipe: Recipe,
-    precisions: Sequence[str],
-    folder: Path,
-    limits: Limits,
-    *,
-    program: bool = True,
-) -> dict[str, Any]:
-    """`prepare` in a child: weights, the user's code and downloads stay out of this process."""
-    with limits.child(folder / "model.log") as child:
-        facts: dict[str, Any] = child.call(
-            "edgevit.prepare:from_recipe",
-            recipe=recipe.as_dict(),
-            folder=folder,
-            precisions=precisions,
-            program=program,
-        )
-    return facts
 
 
 @dataclass(frozen=True)
@@ -216,11 +166,9 @@ class _Maker:
         )
         if agreed.status == REJECTED:
             aside = job.place.with_name(job.place.name + ".rejected")
-            publish(made, aside)
-            card.write(card_of(aside))
+            _place(made, aside, card)
             raise Disagreement(f"{agreed}; the file is kept as {aside}")
-        publish(made, job.place)
-        card.write(card_of(job.place))
+        _place(made, job.place, card)
         return Artifact(job.place, job.target, card)
 
     def _agreement(self, job: Job, made: Path, log: Path) -> Agreement:
@@ -235,6 +183,7 @@ class _Maker:
             job.target,
             threads=1,
             timeout_s=self.limits.timeout_s,
+            memory_bytes=self.limits.memory_bytes,
             log=log.with_name("run.log"),
         ) as session:
             found = [session(*row) for row in reference.inputs]
@@ -248,6 +197,12 @@ class _Maker:
                 shutil.move(scratch, kept)
                 message = message.replace(str(scratch), str(kept))
         return message
+
+
+def _place(made: Path, place: Path, card: Card) -> None:
+    """Publish a file and its card. The card goes first: a lone card is ours, a lone file nobody's."""
+    card.write(card_of(place))
+    publish(made, place)
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:

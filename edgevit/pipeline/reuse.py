@@ -9,6 +9,7 @@ from pathlib import Path
 from .. import digest
 from ..converters.artifact import Artifact
 from ..converters.card import card_of
+from ..converters.target import TARGETS, find
 from ..converters.tools import tools
 from ..converters.verify import SKIPPED
 from ..errors import EdgevitError, OutputError
@@ -40,7 +41,12 @@ def refuse_strangers(out: Path, jobs: Sequence[Job], *, force: bool) -> None:
                 f"{job.place} exists and has no edgevit card: it is not ours to replace; "
                 "choose another -o, or pass --force"
             )
-    ours = any(Path(str(f).removesuffix(".json")).exists() for f in out.glob("*.json"))
+    # m.pte.json, m.pte.log, m.pte.rejected: what an artifact, or a job that failed, leaves.
+    suffixes = {find(name).suffix for name in TARGETS}
+    ours = any(
+        f.suffix in (".json", ".log", ".rejected") and Path(f.stem).suffix in suffixes
+        for f in out.iterdir()
+    )
     if not ours and any(not f.name.startswith(".") for f in out.iterdir()):
         raise OutputError(
             f"the folder {out} holds other things and no edgevit artifact; choose another -o, "

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,9 @@ from ..converters.card import Card
 from ..converters.target import find
 from ..converters.verify import NOT_EXECUTED, REJECTED, Agreement, agreement
 from ..errors import ArtifactError, Disagreement, EdgevitError
-from ..recipe import PRECISIONS, Recipe
+from ..recipe import Recipe
 from ..reference import Reference
-from .convert import REFERENCE, Limits, prepare_live, prepare_recipe
+from .prepared import REFERENCE, Limits, prepare_live, prepare_recipe
 
 
 @dataclass(frozen=True)
@@ -37,26 +37,27 @@ def verify(
 
     model: the module and example inputs of artifacts that were converted from a live module.
     """
-    references: dict[Recipe, tuple[Reference, str]] = {}
+    references: dict[tuple[Recipe, str], tuple[Reference, str]] = {}
     with tempfile.TemporaryDirectory(prefix="edgevit-") as scratch:
 
         def reference(card: Card) -> Reference:
             """The reference for this card's model, made once for all artifacts of that model."""
             recipe = replace(Recipe.from_dict(card.recipe), precision="fp32", ios=17)
-            if recipe not in references:
+            key = (recipe, card.precision)
+            if key not in references:
                 folder = Path(tempfile.mkdtemp(dir=scratch))
                 if model is not None:
-                    facts = prepare_live(model, recipe, [*PRECISIONS], folder, program=False)
+                    facts = prepare_live(model, recipe, [card.precision], folder, program=False)
                 elif card.key is None:
                     raise ArtifactError(
                         "the card names a module given from Python, which the command cannot "
                         "build; call edgevit.verify(paths, model=(module, inputs))"
                     )
                 else:
-                    facts = prepare_recipe(recipe, [*PRECISIONS], folder, limits, program=False)
+                    facts = prepare_recipe(recipe, [card.precision], folder, limits, program=False)
                 loaded = Reference.load(folder / REFERENCE)
-                references[recipe] = (loaded, facts["weights_sha256"])
-            found, weights_sha256 = references[recipe]
+                references[key] = (loaded, facts["weights_sha256"])
+            found, weights_sha256 = references[key]
             if weights_sha256 != card.weights_sha256:
                 raise ArtifactError(
                     "the model built from the card has other weights than the one converted; "
@@ -75,7 +76,7 @@ def verify(
                 watch(path, "build the float64 model")
                 held = reference(card)
                 watch(path, "run")
-                with artifact.open(timeout_s=limits.timeout_s) as session:
+                with artifact.open(**asdict(limits)) as session:
                     answers = [session(*row) for row in held.inputs]
                 names = [port["name"] for port in card.model["outputs"]]
                 agreed = agreement(held, answers, precision=card.precision, names=names)

@@ -1,0 +1,40 @@
+# The two commands: `make demo` and `make test`. Each sets everything up on a machine that has only
+# Python 3.11 or newer and make.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+BIN := .venv/bin
+READY := .venv/ready
+OUT ?= out
+
+.PHONY: demo test check unit clean
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "edgevit needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.12"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/uv pip install -q --python $(BIN)/python -e '.[all,test]' -c constraints.txt
+	touch $@
+
+demo: $(READY)
+	$(BIN)/edgevit convert efficientmod_xxs --to executorch,tflite,coreml,onnx -o $(OUT)
+	$(BIN)/edgevit profile $(OUT)/efficientmod_xxs.* --threads 1 --html $(OUT)/profile.html
+	$(BIN)/python examples/photographs.py $(OUT)/photographs
+	$(BIN)/edgevit classify $(OUT)/efficientmod_xxs.tflite $(OUT)/photographs/*.jpg
+	$(BIN)/python examples/digits.py $(OUT)/digits
+
+test: check unit
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	rm -rf build/typed
+	$(BIN)/uv build -q --wheel --out-dir build/typed --python $(BIN)/python
+	$(BIN)/python -m zipfile -e build/typed/*.whl build/typed/wheel
+	$(BIN)/mypy --config-file pyproject.toml --python-executable $(BIN)/python build/typed/wheel/edgevit
+
+unit: $(READY)
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf .venv build dist out .mypy_cache .ruff_cache .pytest_cache

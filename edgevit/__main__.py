@@ -1,0 +1,5 @@
+"""python -m edgevit"""
+
+from .cli import main
+
+main()

@@ -1,0 +1,70 @@
+"""What can be typed on the command line: lists of names, artifacts, and their completion."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from ..converters.target import TARGETS, find
+from ..errors import ArtifactError
+from ..models import MODELS
+
+TARGET_NAMES = [name for name in TARGETS if name != "null"]
+
+
+class Names(click.ParamType):
+    """Comma-separated names; unknown ones are refused later, with the nearest."""
+
+    name = "names"
+
+    def __init__(self, known: Iterable[str]) -> None:
+        self.known = list(known)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        names = tuple(part.strip() for part in value.split(",") if part.strip())
+        if not names:
+            self.fail(f"names none of {', '.join(self.known)}", param, ctx)
+        return names
+
+    def shell_complete(self, ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]:
+        before, comma, last = incomplete.rpartition(",")
+        return [CompletionItem(before + comma + n) for n in self.known if n.startswith(last)]
+
+
+class ModelName(click.ParamType):
+    """A model's name, or PATH.py:CALLABLE."""
+
+    name = "model"
+
+    def shell_complete(self, ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]:
+        names = [CompletionItem(n) for n in MODELS if n.startswith(incomplete)]
+        return names or [CompletionItem(incomplete, type="file")]
+
+
+def artifacts_among(paths: Sequence[Path]) -> list[Path]:
+    """The artifacts in what a shell made of `out/*`: cards, logs and reports are passed over.
+
+    A path that is named alone, or has an artifact's suffix, is kept and judged by whoever opens it.
+    """
+    suffixes = {find(name).suffix for name in TARGETS}
+    kept = [path for path in paths if len(paths) == 1 or path.suffix in suffixes]
+    if not kept:
+        raise ArtifactError(
+            f"none of the {len(paths)} paths is an artifact ({', '.join(sorted(suffixes))})"
+        )
+    return kept
+
+
+def read_labels(file: Path | None) -> list[str] | None:
+    """Class names, one a line."""
+    if file is None:
+        return None
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as e:
+        raise ArtifactError(f"cannot read labels from {file}: {e}") from None
+    return [line for line in lines if line]

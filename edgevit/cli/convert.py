@@ -1,0 +1,81 @@
+"""edgevit convert"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..recipe import IOS, PRECISIONS, Recipe
+from .choices import TARGET_NAMES, ModelName, Names, read_labels
+from .screen import Screen, screened
+
+
+@click.command()
+@click.argument("model", type=ModelName())
+@click.option("--to", type=Names(TARGET_NAMES), required=True, help=", ".join(TARGET_NAMES))
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True
+)
+@click.option("--precision", type=Names(PRECISIONS), default="fp32", show_default=True)
+@click.option("--weights", type=click.Path(path_type=Path), help=".safetensors or .pth")
+@click.option("--pretrained", is_flag=True, help="Weights from timm's hub.")
+@click.option("--num-classes", type=int, help="Size of the head.")
+@click.option("--input-size", type=int, help="Side of the input, in pixels.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of random weights.")
+@click.option("--embed-preprocess", is_flag=True, help="Take 0..255 RGB, normalise inside.")
+@click.option("--labels", type=click.Path(path_type=Path), help="Class names, one a line.")
+@click.option(
+    "--ios", type=int, default=17, show_default=True, help=f"Oldest iOS ({IOS[0]}-{IOS[-1]})."
+)
+@click.option("--no-verify", is_flag=True, help="Do not run the files; their cards say so.")
+@click.option("--force", is_flag=True, help="Write into a folder that is not ours.")
+@click.option("--jobs", type=click.IntRange(1), help="Targets at a time.  [default: all cores]")
+@click.option("--timeout", type=float, default=600, show_default=True, help="Seconds per step.")
+@click.option("--memory-gb", type=float, default=16, show_default=True, help="Per child process.")
+@screened
+def command(
+    screen: Screen,
+    model: str,
+    to: tuple[str, ...],
+    out: Path,
+    precision: tuple[str, ...],
+    weights: Path | None,
+    labels: Path | None,
+    no_verify: bool,
+    force: bool,
+    jobs: int | None,
+    timeout: float,
+    memory_gb: float,
+    **recipe: Any,
+) -> None:
+    """Convert MODEL and hold each file against it, in its own runtime.
+
+    MODEL is a name from `edgevit list models`, timm:NAME, or path/to/file.py:callable.
+
+    \b
+    edgevit convert efficientmod_xxs --to executorch,tflite,coreml,onnx -o out/
+    edgevit convert timm:resnet18 --pretrained --to tflite --precision fp32,fp16
+    """
+    from ..pipeline.convert import Limits, as_json, convert
+    from .tables import conversions
+
+    with screen.progress() as watch:
+        outcomes = convert(
+            Recipe(model=model, weights=str(weights) if weights else None, **recipe),
+            to=to,
+            out=out,
+            precisions=precision,
+            labels=read_labels(labels),
+            verify=not no_verify,
+            force=force,
+            limits=Limits(timeout, int(memory_gb * 2**30)),
+            jobs=jobs,
+            watch=watch,
+        )
+    screen.show(*conversions(outcomes))
+    screen.json([as_json(outcome) for outcome in outcomes])
+    errors = [outcome.error for outcome in outcomes if outcome.error]
+    for error in errors:
+        screen.error(str(error))
+    if errors:
+        raise click.exceptions.Exit(errors[0].exit_code)

@@ -1,0 +1,81 @@
+"""edgevit profile"""
+
+from pathlib import Path
+
+import click
+
+from ..errors import EdgevitError, NotOnThisSystem
+from .choices import artifacts_among
+from .screen import Screen, screened
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=30, show_default=True)
+@click.option("--warmup", type=float, default=0.5, show_default=True, help="Seconds, not counted.")
+@click.option("--block", type=float, default=0.02, show_default=True, help="Seconds per block.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the order in a round.")
+@click.option("--timeout", type=float, default=600, show_default=True, help="Seconds per step.")
+@click.option("--html", type=click.Path(path_type=Path), help="Write a page with the plots.")
+@click.option("--runs", type=click.Path(path_type=Path), help="Folder for the raw samples.")
+@screened
+def command(
+    screen: Screen,
+    paths: tuple[Path, ...],
+    threads: int,
+    rounds: int,
+    warmup: float,
+    block: float,
+    seed: int,
+    timeout: float,
+    html: Path | None,
+    runs: Path | None,
+) -> None:
+    """Measure artifacts side by side, in interleaved rounds, so that their ratios hold.
+
+    Raw samples go to --runs, a folder `runs` beside the first artifact by default.
+    """
+    from ..pipeline.profile import profile
+    from ..profiles.report import html as page
+    from ..profiles.report.table import rich_table, rows
+    from ..profiles.run import Run
+
+    chosen = artifacts_among(paths)
+    with screen.progress() as watch:
+
+        def tell(what: str, done: int, total: int) -> None:
+            if what != "measure" or done % max(1, total // 6) == 0 or done == total:
+                watch("profile", "done" if done == total else f"{what} {done}/{total}")
+
+        results = profile(
+            chosen,
+            threads=threads,
+            rounds=rounds,
+            warmup_s=warmup,
+            block_s=block,
+            seed=seed,
+            timeout_s=timeout,
+            on_progress=tell,
+        )
+    absent = [r for r in results if isinstance(r, NotOnThisSystem)]
+    shown = [r for r in results if r not in absent]
+    measured = [r for r in shown if isinstance(r, Run)]
+    if shown:
+        screen.show(rich_table(shown, width=screen.out.width))
+    for why in absent:
+        screen.note(f"not measured: {why}")
+    screen.json(rows(shown))
+    folder = runs or chosen[0].parent / "runs"
+    if measured:
+        for run in measured:
+            run.save(folder)
+        screen.note(f"raw samples: {folder}")
+    if html and measured:
+        page.write(html, runs=measured)
+        screen.note(f"page: {html}")
+    errors = [r for r in results if isinstance(r, EdgevitError) and r not in absent]
+    for error in errors:
+        screen.error(str(error))
+    if errors or not measured:
+        raise click.exceptions.Exit((errors or absent)[0].exit_code)

@@ -1,0 +1,78 @@
+"""Tables of conversions and agreements."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from ..converters.artifact import Artifact
+    from ..converters.verify import Agreement
+    from ..pipeline.convert import Outcome
+
+Row = tuple[Path, "Artifact | None", "Agreement | None"]
+
+
+def conversions(outcomes: Sequence["Outcome"]) -> list[Table | Text]:
+    """One row per file made or found, under a line on the model."""
+    made = [o for o in outcomes if o.artifact and o.artifact.card]
+    if not made:
+        return []
+    rows: list[Row] = [
+        (o.artifact.path, o.artifact, o.artifact.card.agreement)
+        for o in made
+        if o.artifact and o.artifact.card
+    ]
+    parts = agreements(rows)
+    unchanged = sum(o.unchanged for o in made)
+    if unchanged:
+        said = "all files are" if unchanged == len(outcomes) else f"{unchanged} files were"
+        parts.append(Text(f"{said} up to date: nothing that decides them has changed", "dim"))
+    return parts
+
+
+def agreements(rows: Iterable[Row]) -> list[Table | Text]:
+    """Path, size, placement, and how each artifact agrees with the float64 model."""
+    rows = [row for row in rows if row[1] and row[1].card and row[2]]
+    if not rows:
+        return []
+    table = Table(box=None, padding=(0, 1), pad_edge=False, show_edge=False)
+    for name, justify in (
+        ("artifact", "left"),
+        ("MB", "right"),
+        ("placement", "left"),
+        ("max error", "right"),
+        ("allowed", "right"),
+        ("SNR dB", "right"),
+        ("top-1", "right"),
+        ("against float64", "left"),
+    ):
+        table.add_column(name, justify=justify, no_wrap=name != "artifact", overflow="fold")  # type: ignore[arg-type]
+    for path, artifact, agreed in rows:
+        assert artifact and artifact.card and agreed  # filtered above
+        card = artifact.card
+        worst = agreed.worst
+        numbers = ["–"] * 4
+        if worst:
+            numbers = [
+                f"{worst.max_abs_error:.1e}",
+                f"{worst.tolerance:.1e}",
+                "∞" if worst.snr_db is None else f"{worst.snr_db:.0f}",
+                "–" if worst.top1 is None else f"{worst.top1:.0%}",
+            ]
+        styles = {"agrees": "green", "rejected": "red"}
+        table.add_row(
+            str(path),
+            f"{card.artifact['bytes'] / 1e6:.1f}",
+            str(card.placement) if card.placement else "–",
+            *numbers,
+            Text(agreed.status, styles.get(agreed.status, "yellow")),
+        )
+    card = rows[0][1].card if rows[0][1] else None
+    assert card is not None
+    shapes = ", ".join("×".join(map(str, p["shape"])) for p in card.model["inputs"])
+    model = f"{card.model['name']}: {card.model['parameters'] / 1e6:.3f} M parameters, "
+    model += f"{card.model['macs'] / 1e9:.3f} GMAC, input {shapes}"
+    return [Text(model, "bold"), table]

@@ -1,0 +1,43 @@
+"""edgevit verify"""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from .choices import artifacts_among
+from .screen import Screen, screened
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--timeout", type=float, default=600, show_default=True, help="Seconds per step.")
+@screened
+def command(screen: Screen, paths: tuple[Path, ...], timeout: float) -> None:
+    """Run each artifact in its own runtime and hold it against the float64 model of its card."""
+    from ..pipeline.convert import Limits
+    from ..pipeline.verify import verify
+    from .tables import agreements
+
+    with screen.progress() as watch:
+        verdicts = verify(
+            artifacts_among(paths),
+            limits=Limits(timeout_s=timeout),
+            watch=lambda path, stage: watch(path.name, stage),
+        )
+    screen.show(*agreements([(v.path, v.artifact, v.agreement) for v in verdicts]))
+    screen.json(
+        [
+            {
+                "path": str(v.path),
+                "agreement": asdict(v.agreement) if v.agreement else None,
+                "error": str(v.error) if v.error else None,
+            }
+            for v in verdicts
+        ]
+    )
+    errors = [v.error for v in verdicts if v.error]
+    for error in errors:
+        screen.error(str(error))
+    if errors:
+        raise click.exceptions.Exit(errors[0].exit_code)

@@ -1,0 +1,111 @@
+"""Facts about the machine this runs on, for a Run's Context. What cannot be known is left empty."""
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+# The flags that decide which kernels XNNPACK, MLAS and OpenBLAS take; names of /proc/cpuinfo.
+X86_FLAGS = "sse4_1 avx avx2 fma f16c avx_vnni avx512f avx512bw avx512vl avx512_vnni avx512_bf16"
+AMX_FLAGS = "avx512_fp16 amx_tile amx_int8 amx_bf16"
+ARM_FLAGS = "neon asimd asimdhp fphp asimddp i8mm bf16 sve sve2 sme sme2"
+FLAGS = frozenset(f"{X86_FLAGS} {AMX_FLAGS} {ARM_FLAGS}".split())
+# macOS says the same through sysctl hw.optional.*: its name → the one above.
+MAC_FLAGS = {
+    "hw.optional.arm.AdvSIMD": "asimd",
+    "hw.optional.arm.FEAT_FP16": "asimdhp",
+    "hw.optional.arm.FEAT_DotProd": "asimddp",
+    "hw.optional.arm.FEAT_I8MM": "i8mm",
+    "hw.optional.arm.FEAT_BF16": "bf16",
+    "hw.optional.arm.FEAT_SME": "sme",
+    "hw.optional.avx2_0": "avx2",
+    "hw.optional.avx512f": "avx512f",
+}
+
+
+def describe() -> dict[str, Any]:
+    """device, host, os, cpu, family, flags, cores, memory_bytes, load_average (1 min)."""
+    cpu, family, flags = _linux_cpu() if sys.platform == "linux" else _other_cpu()
+    return {
+        "device": _device() or platform.machine(),
+        "host": platform.node(),
+        "os": f"{platform.system()} {platform.release()}",
+        "cpu": cpu or platform.processor() or platform.machine(),
+        "family": family,
+        "flags": flags,
+        "cores": available_cores(),
+        "memory_bytes": int(psutil.virtual_memory().total),
+        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+    }
+
+
+def available_cores() -> int:
+    """Logical cores this process may use, which in a container can be fewer than the machine's."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def parse_cpuinfo(text: str) -> tuple[str, str, tuple[str, ...]]:
+    """CPU name, "family/model/stepping" and known flags from the text of /proc/cpuinfo.
+
+    Arm has no name there but an implementer and a part, of which every cluster has its own.
+    """
+    entries: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        seen = entries.setdefault(key.strip(), [])
+        if value.strip() not in seen:
+            seen.append(value.strip())
+
+    def first(*keys: str) -> str:
+        return next((entries[k][0] for k in keys if k in entries), "")
+
+    arm_parts = " + ".join(entries.get("CPU part", ()))
+    name = first("model name", "Hardware")
+    if not name and arm_parts:
+        name = f"Arm {first('CPU implementer')}: {arm_parts}"
+    numbers = [first("cpu family"), first("model"), first("stepping")]
+    family = "/".join(numbers) if all(numbers) else arm_parts
+    words = first("flags", "Features").split()
+    return name, family, tuple(sorted(FLAGS.intersection(words)))
+
+
+def _linux_cpu() -> tuple[str, str, tuple[str, ...]]:
+    return parse_cpuinfo(_read("/proc/cpuinfo"))
+
+
+def _other_cpu() -> tuple[str, str, tuple[str, ...]]:
+    if sys.platform != "darwin":
+        return platform.processor(), "", ()
+    numbers = [_sysctl(f"machdep.cpu.{key}") for key in ("family", "model", "stepping")]
+    family = "/".join(numbers) if all(numbers) else _sysctl("hw.cpufamily")
+    flags = tuple(sorted(name for key, name in MAC_FLAGS.items() if _sysctl(key) == "1"))
+    return _sysctl("machdep.cpu.brand_string"), family, flags
+
+
+def _device() -> str:
+    if sys.platform == "darwin":
+        return _sysctl("hw.model")
+    board = _read("/sys/firmware/devicetree/base/model").strip("\0\n ")
+    vendor, product = (_read(f"/sys/class/dmi/id/{key}") for key in ("sys_vendor", "product_name"))
+    return board or f"{vendor.strip()} {product.strip()}".strip()
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def _sysctl(key: str) -> str:
+    try:
+        done = subprocess.run(["sysctl", "-n", key], capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()

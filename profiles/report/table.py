@@ -1,0 +1,124 @@
+"""Runs as rows: dictionaries of numbers for programs, a rich Table for people.
+
+The first run is the base of all ratios. Doubts stand below the table, one line each, so that no
+number is read without them.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from edgevit.errors import EdgevitError, InputError
+from edgevit.profiles.compare import Ratio, ratio
+from edgevit.profiles.run import Run
+from edgevit.profiles.stability import doubts
+
+WORDS = ("artifact", "runtime", "placement")
+# Key of the row, heading, format; in the order of the columns.
+NUMBERS = (
+    ("median_ms", "median\nms", "{:.4g}"),
+    ("p90_ms", "p90\nms", "{:.4g}"),
+    ("spread_pct", "spread\n%", "{:.1f}"),
+    ("first_run_ms", "first\nms", "{:.4g}"),
+    ("load_ms", "load\nms", "{:.4g}"),
+    ("peak_memory_mb", "peak\nMB", "{:.0f}"),
+    ("gmacs_per_s", "GMAC\n/s", "{:.1f}"),
+    ("peak_pct", "% of\npeak", "{:.0f}"),
+)
+WIDE = 110  # columns of a terminal that holds everything; below, these make room
+LESS_NEEDED = frozenset(("p90_ms", "first_run_ms", "load_ms", "peak_memory_mb"))
+
+Result = Run | EdgevitError
+
+
+def rows(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """One dictionary per result; units are in the keys, None is what cannot be known.
+
+    Times in ms, memory in MB (10⁶ bytes), rates in 10⁹ MAC/s, `peak_pct` of the measured fp32 peak.
+    A failed artifact has only `artifact` and `error`.
+    """
+    base = next((r for r in results if isinstance(r, Run)), None)
+    table = []
+    for result in results:
+        if isinstance(result, Run) and base:
+            table.append(_row(result, base))
+        else:
+            table.append({"artifact": str(result).partition(":")[0], "error": str(result)})
+    return table
+
+
+def rich_table(results: Sequence[Result], *, width: int = 120) -> Table:
+    """The rows for a terminal `width` columns wide; the caption holds failures and doubts.
+
+    A narrow terminal gets fewer numbers, and what an artifact is in lines instead of columns.
+    """
+    wide = width >= WIDE
+    table = Table(box=None, padding=(0, 1), collapse_padding=True, pad_edge=False)
+    table.caption_justify, table.caption_style = "left", "default"
+    numbers = [n for n in NUMBERS if wide or n[0] not in LESS_NEEDED]
+    for word in WORDS if wide else WORDS[:1]:
+        table.add_column(word, overflow="fold")
+    for _, heading, _ in numbers:
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("speed relative\nto the first", justify="right", no_wrap=True)
+    table_rows = rows(results)
+    for row in table_rows:
+        if "error" in row:
+            continue
+        cells = [form.format(row[key]) if row[key] is not None else "–" for key, _, form in numbers]
+        words = [row[word] for word in WORDS]
+        what = words if wide else ["\n  ".join(filter(None, words))]
+        table.add_row(*map(Text, what), *cells, row["speed_text"])
+    below = [Text(f"✗ {row['error']}", style="red") for row in table_rows if "error" in row]
+    below += [Text(f"? {line}", style="yellow") for line in doubt_lines(table_rows)]
+    if below:
+        table.caption = Text("\n").join(below)
+    return table
+
+
+def doubt_lines(table_rows: Sequence[dict[str, Any]]) -> list[str]:
+    """A line per doubt; what is doubtful of several artifacts names them all in one."""
+    names: dict[str, list[str]] = {}
+    for row in table_rows:
+        for doubt in row.get("doubts", ()):
+            text = f"{doubt['seen']}: {doubt['why']}; {doubt['cure']}"
+            names.setdefault(text, []).append(row["artifact"])
+    lines = [f"{', '.join(artifacts)}: {text}" for text, artifacts in names.items()]
+    return lines + [row["not_comparable"] for row in table_rows if row.get("not_comparable")]
+
+
+def _row(run: Run, base: Run) -> dict[str, Any]:
+    against, refusal = _ratio(base, run)
+    rate, fraction = run.macs_per_s, run.fraction_of_peak
+    return {
+        "artifact": run.name,
+        "runtime": f"{run.context.runtime} {run.context.runtime_version}".strip(),
+        "precision": run.context.precision,
+        "placement": run.context.placement,
+        "median_ms": run.median_s * 1e3,
+        "p90_ms": run.p90_s * 1e3,
+        "spread_pct": run.spread_pct,
+        "first_run_ms": run.first_run_s * 1e3,
+        "load_ms": run.load_s * 1e3,
+        "peak_memory_mb": run.peak_memory_bytes / 1e6,
+        "gmacs_per_s": rate / 1e9 if rate else None,
+        "peak_pct": 100 * fraction if fraction else None,
+        "speed": against.value if against else None,
+        "speed_low": against.low if against else None,
+        "speed_high": against.high if against else None,
+        "speed_text": str(against) if against else "–",
+        "verdict": against.verdict if against else None,
+        "doubts": [vars(doubt) for doubt in doubts(run)],
+        "not_comparable": refusal,
+    }
+
+
+def _ratio(base: Run, run: Run) -> tuple[Ratio | None, str]:
+    if run is base:
+        return None, ""
+    try:
+        return ratio(base, run), ""
+    except InputError as e:
+        return None, str(e)

@@ -1,0 +1,153 @@
+"""What is doubtful about a Run: each doubt says what was seen, why it matters and what helps.
+
+Nothing is removed on their account; they are returned, for whoever shows the number to show too.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .run import Run
+
+MIN_ROUNDS = 20  # pyperf's number of processes; with fewer, the interval of a median is a guess
+MIN_SAMPLE_S = 100e-6  # below, the call through Python and the clock is a visible part
+MAX_SPREAD_PCT = 5.0  # what MLPerf Mobile demands of a repetition
+MAX_DRIFT = 0.03  # of the median, from the first third of the rounds to the last
+MIN_RANK_CORRELATION = 0.5  # of round medians with time: 0.5 comes by chance once in 200 at n = 30
+OUTLIER_Z = 14.826  # hyperfine's: |x - median| / MAD, ten standard deviations of a normal
+MAX_OUTLIER_SHARE = 0.01
+MAX_PEAK_FALL = 0.05
+MAX_FRACTION = 1.10  # the peak is a lower bound: direct convolutions were seen at 1.05 of sgemm
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """`kind` is its stable short name; the other three are sentences without a full stop."""
+
+    kind: str
+    seen: str
+    why: str
+    cure: str
+
+
+def doubts(run: Run) -> list[Doubt]:
+    """Everything doubtful about `run`, the gravest first; empty for a sound one."""
+    return [doubt for check in CHECKS if (doubt := check(run))]
+
+
+def _above_peak(run: Run) -> Doubt | None:
+    # Only where the kernels are fp32: the peak is measured in fp32, and 8 bits go faster.
+    fraction = run.fraction_of_peak
+    if fraction is None or fraction <= MAX_FRACTION or run.context.precision != "fp32":
+        return None
+    return Doubt(
+        "above peak",
+        f"{fraction:.0%} of the machine's fp32 peak",
+        "no fp32 kernel can do that: the MAC count or the number of threads is wrong",
+        "count the MACs of the graph that is in the file, and look at the cores used",
+    )
+
+
+def _threads(run: Run) -> Doubt | None:
+    used, threads = run.cores_used, run.context.threads
+    if used <= 1.15 * threads and (threads == 1 or used >= 0.6 * threads):
+        return None
+    return Doubt(
+        "threads",
+        f"{used:.1f} cores busy with {threads} thread{'s' if threads > 1 else ''} asked for",
+        "the number stands for another setting than its context says",
+        "set the runtime's own thread option, or profile with the threads it takes",
+    )
+
+
+def _slowed(run: Run) -> Doubt | None:
+    bracket = run.bracket_macs_per_s
+    if len(bracket) < 2 or min(bracket) >= (1 - MAX_PEAK_FALL) * max(bracket):
+        return None
+    fall = 1 - min(bracket) / max(bracket)
+    return Doubt(
+        "machine slowed",
+        f"the machine's own peak fell by {fall:.0%} during the session",
+        "heat or other programs slowed it; times are too long, ratios of rounds still hold",
+        "stop other work, let it cool, and profile again",
+    )
+
+
+def _drift(run: Run) -> Doubt | None:
+    blocks = np.array([np.median(block) for block in run.rounds_s])
+    third = len(blocks) // 3
+    if third < 2:
+        return None
+    shift = float(np.median(blocks[-third:]) / np.median(blocks[:third]) - 1)
+    ranks = blocks.argsort(kind="stable").argsort(kind="stable")
+    correlation = float(np.corrcoef(ranks, np.arange(len(blocks)))[0, 1])
+    if abs(shift) <= MAX_DRIFT or abs(correlation) <= MIN_RANK_CORRELATION:
+        return None
+    return Doubt(
+        "drift",
+        f"{abs(shift):.0%} {'slower' if shift > 0 else 'faster'} at the end than at the beginning",
+        "the median mixes two states of the machine, and belongs to neither",
+        "warm up for longer, or let it cool between sessions",
+    )
+
+
+def _noisy(run: Run) -> Doubt | None:
+    if run.spread_pct <= MAX_SPREAD_PCT:
+        return None
+    return Doubt(
+        "noisy",
+        f"the middle half of the samples spreads over {run.spread_pct:.0f} % of the median",
+        f"differences below about {run.spread_pct:.0f} % between sessions mean nothing",
+        "stop other work, take more rounds, and rely on ratios within a session",
+    )
+
+
+def _outliers(run: Run) -> Doubt | None:
+    samples = run.samples_s
+    off = np.abs(samples - run.median_s)
+    # A clock of coarse ticks gives a MAD of 0, against which everything would lie far out.
+    mad = max(float(np.median(off)), 0.005 * run.median_s)
+    count = int((off > OUTLIER_Z * mad).sum())
+    if count <= MAX_OUTLIER_SHARE * len(samples):
+        return None
+    return Doubt(
+        "outliers",
+        f"{count} of {len(samples)} samples lie far out, the longest {samples.max() * 1e3:.3g} ms",
+        "something interrupts the inference; the median hides it, a user's frame does not",
+        "look at the raw samples in the saved run; kept, and counted in the 90th percentile",
+    )
+
+
+def _short(run: Run) -> Doubt | None:
+    if run.median_s >= MIN_SAMPLE_S:
+        return None
+    return Doubt(
+        "short",
+        f"one inference takes {run.median_s * 1e6:.3g} µs",
+        "the clock and the call through Python are a visible part of that",
+        "compare only with runs of the same kind, or measure a larger input",
+    )
+
+
+def _few_rounds(run: Run) -> Doubt | None:
+    if len(run.rounds_s) >= MIN_ROUNDS:
+        return None
+    return Doubt(
+        "few rounds",
+        f"{len(run.rounds_s)} rounds",
+        "one busy moment of the machine can move the median, and intervals are too narrow",
+        f"take {MIN_ROUNDS} or more",
+    )
+
+
+CHECKS: tuple[Callable[[Run], Doubt | None], ...] = (
+    _above_peak,
+    _threads,
+    _slowed,
+    _drift,
+    _noisy,
+    _outliers,
+    _short,
+    _few_rounds,
+)
