@@ -40,14 +40,19 @@ class Artifact:
         if not card_required and not card_of(path).exists():
             return cls(path, suffixes[path.suffix], None)
         card = Card.read(card_of(path))
+        if card.target != suffixes[path.suffix]:
+            raise ArtifactError(
+                f"{path} ends in {path.suffix}, but its card is for target {card.target!r}; "
+                "convert it again"
+            )
         try:
             found = digest.of(path)
         except OSError as e:
             raise ArtifactError(f"{path} cannot be read: {e.strerror}") from None
         if found != card.artifact["sha256"]:
             raise ArtifactError(
-                f"{path} is not the file its card describes: its SHA-256 differs, so it was changed "
-                "or damaged after conversion; convert it again"
+                f"{path} is not the file its card describes: its SHA-256 differs, so it was "
+                "changed or damaged after conversion; convert it again"
             )
         return cls(path, card.target, card)
 

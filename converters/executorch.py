@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from .repairs import group_norm_by_layer_norm, replaced
 from .target import Array, Loaded, Placement, Tensor, require
 
 if TYPE_CHECKING:
@@ -29,12 +30,12 @@ class ExecuTorch:
 
         from edgevit.program import export
 
+        repairs = group_norm_by_layer_norm()
         if precision == "fp16":
             half = [t.half() if t.is_floating_point() else t for t in program.inputs]
             program = export(program.exported.module().half(), half, name=program.facts.name)
-            exported = program.exported.run_decompositions(_norms_in_float())
-        else:
-            exported = program.exported
+            repairs |= _norms_in_float()
+        exported = replaced(program.exported, repairs)
         edge = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
         file.write_bytes(edge.to_executorch().buffer)
 
@@ -59,7 +60,7 @@ class ExecuTorch:
 
 
 class LoadedPte:
-    """A .pte in ExecuTorch's runtime, its thread pool set to `threads` (it takes all cores else)."""
+    """A .pte in ExecuTorch's runtime, whose thread pool would else take all cores."""
 
     def __init__(self, file: Path, threads: int) -> None:
         from executorch.extension.pybindings import _portable_lib as lib

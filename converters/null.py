@@ -1,4 +1,4 @@
-"""The exported program itself as an artifact, run by torch: `.pt2`. Tests need no runtime with it."""
+"""The exported program itself, run by torch: `.pt2`, so that tests need no mobile runtime."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from .repairs import group_norm_by_means, replaced
 from .target import Array, Loaded, Placement, Tensor, require
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Onnx:
         import torch
 
         torch.onnx.export(
-            program.exported,
+            replaced(program.exported, group_norm_by_means()),
             dynamo=True,
             opset_version=OPSET,
             external_data=False,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from .repairs import implicit_broadcasts, linear_over_rows
 from .target import Array, Loaded, Placement, Tensor, require
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ class TFLite:
         require("tflite", self.needs)
         import litert_torch
 
-        litert_torch.convert(program.exported.module(), program.inputs).export(str(file))
+        exported = linear_over_rows(implicit_broadcasts(program.exported))
+        litert_torch.convert(exported.module(), program.inputs).export(str(file))
         if precision == "fp16":
             _store_weights_in_half(file)
 
@@ -88,7 +90,7 @@ class LoadedTFLite:
 
 
 def _position(detail: dict[str, object]) -> int:
-    """litert-torch numbers what it names (serving_default_args_0); the tensor's index breaks ties."""
+    """Place among the inputs or outputs: litert-torch numbers them (serving_default_args_0)."""
     digits = "".join(c if c.isdigit() else " " for c in str(detail["name"])).split()
     return int(digits[0]) if digits else 0
 

@@ -130,4 +130,3 @@ def _compare(
         top1=top1,
         fault=fault,
     )
-

@@ -1,9 +1,9 @@
 """edgevit: vision backbones as files that phones run fast, proved against float64 and measured.
 
-    from edgevit import convert, verify, profile
+from edgevit import convert, verify, profile
 
-    convert("efficientmod_xxs", to=["executorch", "onnx"], out="out")
-    convert("my_net", model=(net, (image, mask)), to=["tflite"], out="out")   # any nn.Module
+convert("efficientmod_xxs", to=["executorch", "onnx"], out="out")
+convert("my_net", model=(net, (image, mask)), to=["tflite"], out="out")   # any nn.Module
 """
 
 from importlib import import_module

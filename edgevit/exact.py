@@ -1,13 +1,14 @@
 """Run the original module in float64, and in each precision that an artifact will be judged by."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
@@ -26,7 +27,7 @@ class _RoundToHalf(TorchDispatchMode):
 
     def __torch_dispatch__(
         self,
-        function: Callable[..., Any],
+        function: OpOverload,
         types: Any,
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
@@ -65,7 +66,9 @@ def compute(
         # numpy's maximum keeps the NaN of a model that overflows in fp16, Python's may drop it.
         errors[precision] = tuple(
             float(np.max([_furthest(e, x) for e, x in zip(column, truth, strict=True)]))
-            for column, truth in zip(zip(*eager, strict=True), zip(*exact, strict=True), strict=True)
+            for column, truth in zip(
+                zip(*eager, strict=True), zip(*exact, strict=True), strict=True
+            )
         )
     return Reference(inputs, exact, errors)
 

@@ -1,7 +1,7 @@
 """Recipe: everything the user chose that decides what an artifact computes."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -39,6 +39,16 @@ class Recipe:
     @classmethod
     def from_dict(cls, d: Mapping[str, Any]) -> Self:
         return cls(**{f.name: d[f.name] for f in fields(cls)})
+
+    def absolute(self) -> Self:
+        """The same with full paths, so that a card leads to its model from any folder."""
+        file, weights = self.user_file, self.weights
+        name = self.model.rpartition(":")[2]
+        return replace(
+            self,
+            model=f"{file.absolute()}:{name}" if file else self.model,
+            weights=str(Path(weights).absolute()) if weights else None,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -92,7 +92,9 @@ class Child:
         kind = errors.by_name(reply["kind"])
         if kind is not None:
             raise kind(reply["error"])
-        raise ChildError(f"{reply['kind']}: {reply['error']}{self._see_log()}")
+        # A library's message may run over pages; the log holds them.
+        said = " ".join(reply["error"].split())[:500]
+        raise ChildError(f"{reply['kind']}: {said}{self._see_log()}")
 
     def _exchange(self, function: str, arguments: dict[str, Any]) -> Any:
         """Send a request and wait for its reply, no longer than the limit."""

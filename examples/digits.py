@@ -91,11 +91,11 @@ def train(file: Path, *, epochs: int = 40, batch: int = 64) -> None:
     steps = epochs * math.ceil(len(images) / batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, steps, pct_start=0.1)
     for _ in track(range(epochs), "training", console=Console(stderr=True)):
-        for chosen in torch.randperm(len(images)).split(batch):
+        for chosen in torch.split(torch.randperm(len(images)), batch):
             scores = model(shifted(images[chosen]))
             loss = F.cross_entropy(scores, labels[chosen], label_smoothing=0.05)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -127,7 +127,10 @@ def wilson_pct(right: int, count: int, z: float = 1.96) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Row:
-    """right: digits read rightly, None where nothing ran. unlike: answers that are not PyTorch's."""
+    """right: digits read rightly, None where nothing ran. unlike: answers that are not PyTorch's.
+
+    note: what there is to say about it; a row that failed says why.
+    """
 
     name: str
     right: int | None
@@ -160,14 +163,15 @@ def compare(weights: Path, out: Path, *, to: Sequence[str] = TARGETS) -> Iterato
         except EdgevitError as e:
             yield Row(name, None, None, str(e), failed=True)
         else:
-            off = abs(mine - right) / len(images) * 100 > ALLOWED_PCT
-            yield Row(name, mine, unlike, "accuracy differs" if off else "", failed=off)
+            points = 100 * (mine - right) / len(images)
+            note = f"its accuracy is off by {points:+.2f} points"
+            yield Row(name, mine, unlike, note, failed=abs(points) > ALLOWED_PCT)
 
 
 def show(rows: Sequence[Row], count: int) -> None:
-    table = Table("", "accuracy", "95 % interval", "unlike PyTorch", "")
+    table = Table("", "accuracy", "95 % interval", "unlike PyTorch")
     for row in rows:
-        cells = ["–"] * 3
+        cells = ["FAILED" if row.failed else row.note, "", ""]
         if row.right is not None:
             low, high = wilson_pct(row.right, count)
             cells = [
@@ -175,8 +179,12 @@ def show(rows: Sequence[Row], count: int) -> None:
                 f"{low:.2f} to {high:.2f} %",
                 f"{row.unlike} of {count}",
             ]
-        table.add_row(row.name, *cells, row.note)
-    Console().print(table)
+        table.add_row(row.name, *cells)
+    console = Console()
+    console.print(table)
+    for row in rows:
+        if row.failed:
+            console.print(f"{row.name}: {row.note}", markup=False, highlight=False)
 
 
 def main(out: Path) -> int:

@@ -98,7 +98,7 @@ def _noisy(run: Run) -> Doubt | None:
     return Doubt(
         "noisy",
         f"the middle half of the samples spreads over {run.spread_pct:.0f} % of the median",
-        f"differences below about {run.spread_pct:.0f} % between sessions mean nothing",
+        "smaller differences between sessions mean nothing",
         "stop other work, take more rounds, and rely on ratios within a session",
     )
 

@@ -49,10 +49,8 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     signal.signal(signal.SIGTERM, _stop)
     try:
-        cli.main(given, prog_name="edgevit", standalone_mode=False)
-        code = 0
-    except click.exceptions.Exit as e:
-        code = e.exit_code
+        # click hands over the code of its Exit as the value of main.
+        code = cli.main(given, prog_name="edgevit", standalone_mode=False) or 0
     except click.ClickException as e:
         e.show()
         code = e.exit_code

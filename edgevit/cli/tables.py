@@ -51,8 +51,9 @@ def agreements(rows: Iterable[Row]) -> list[Table | Text]:
     ):
         table.add_column(name, justify=justify, no_wrap=name != "artifact", overflow="fold")  # type: ignore[arg-type]
     for path, artifact, agreed in rows:
-        assert artifact and artifact.card and agreed  # filtered above
-        card = artifact.card
+        card = artifact.card if artifact else None
+        assert card is not None
+        assert agreed is not None  # both filtered above
         worst = agreed.worst
         numbers = ["–"] * 4
         if worst:
@@ -64,7 +65,7 @@ def agreements(rows: Iterable[Row]) -> list[Table | Text]:
             ]
         styles = {"agrees": "green", "rejected": "red"}
         table.add_row(
-            str(path),
+            path.name,
             f"{card.artifact['bytes'] / 1e6:.1f}",
             str(card.placement) if card.placement else "–",
             *numbers,
@@ -75,4 +76,5 @@ def agreements(rows: Iterable[Row]) -> list[Table | Text]:
     shapes = ", ".join("×".join(map(str, p["shape"])) for p in card.model["inputs"])
     model = f"{card.model['name']}: {card.model['parameters'] / 1e6:.3f} M parameters, "
     model += f"{card.model['macs'] / 1e9:.3f} GMAC, input {shapes}"
-    return [Text(model, "bold"), table]
+    folders = ", ".join(sorted({f"{path.parent}/" for path, _, _ in rows}))
+    return [Text(f"{model}, in {folders}", "bold"), table]

@@ -5,9 +5,11 @@ build, export, float64 reference ── per target, side by side: lower ── p
 
 import os
 import shutil
+import threading
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +43,10 @@ class Outcome:
 
 
 def convert(
-    recipe: Recipe,
+    recipe: Recipe | str,
     *,
     to: Sequence[str],
-    out: Path,
+    out: Path | str,
     precisions: Sequence[str] = ("fp32",),
     labels: Sequence[str] | None = None,
     verify: bool = True,
@@ -56,10 +58,13 @@ def convert(
 ) -> list[Outcome]:
     """Convert to every target in `to` and every precision, verify, and put the files into `out`.
 
-    model: a module and its example inputs, in place of the recipe's own; never cached then.
+    recipe: or just a model's name. model: a module and its example inputs (a tuple of tensors),
+    converted under the recipe's name in place of the model of that name; never cached then.
     jobs: how many targets at a time (all cores). Raises what concerns all jobs; what concerns one
     is in its Outcome, and the others still finish.
     """
+    out = Path(out)
+    recipe = (Recipe(recipe) if isinstance(recipe, str) else recipe).absolute()
     for target in to:
         lookup("target", target, TARGETS)
     wanted = [
@@ -96,9 +101,11 @@ def convert(
                 try:
                     done |= {job: f.result() for job, f in zip(todo, futures, strict=True)}
                 except BaseException:
+                    make.stopped.set()
                     pool.shutdown(wait=False, cancel_futures=True)
-                    while wait(futures, timeout=0.1).not_done:
+                    while not all(f.done() for f in futures):
                         sandbox.close_all()  # again and again: a job may just be starting one
+                        time.sleep(0.05)
                     raise
     return [done[job] for job in wanted]
 
@@ -115,6 +122,7 @@ class _Maker:
     watch: Watch
     verify: bool
     keyed: bool
+    stopped: threading.Event = field(default_factory=threading.Event)
 
     def __call__(self, job: Job) -> Outcome:
         folder = self.work / job.title.replace(" ", "-")
@@ -123,6 +131,8 @@ class _Maker:
         try:
             artifact = self._make(job, folder / job.place.name, log)
         except EdgevitError as e:
+            if self.stopped.is_set():  # ended by Ctrl-C: its log tells nothing
+                return Outcome(job, error=e)
             self.watch(job.title, "failed")
             return Outcome(job, error=type(e)(f"{job.title}: {self._keep_log(job, log, str(e))}"))
         self.watch(job.title, "done")
@@ -169,7 +179,7 @@ class _Maker:
             _place(made, aside, card)
             raise Disagreement(f"{agreed}; the file is kept as {aside}")
         _place(made, job.place, card)
-        return Artifact(job.place, job.target, card)
+        return Artifact.read(job.place)
 
     def _agreement(self, job: Job, made: Path, log: Path) -> Agreement:
         if not find(job.target).runs_here:
@@ -200,7 +210,7 @@ class _Maker:
 
 
 def _place(made: Path, place: Path, card: Card) -> None:
-    """Publish a file and its card. The card goes first: a lone card is ours, a lone file nobody's."""
+    """Publish a file after its card: a lone card is ours, a lone file is a stranger's."""
     card.write(card_of(place))
     publish(made, place)
 

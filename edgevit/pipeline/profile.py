@@ -14,7 +14,7 @@ from ..profiles.run import Run
 
 
 def profile(paths: Sequence[Path], **settings: Any) -> list[Run | EdgevitError]:
-    """For each path, in order, its Run or the error that ended it; settings as `bench.profile`'s."""
+    """For each path, in order, its Run or the error that ended it; settings: see `bench`."""
     found: list[Item | EdgevitError] = []
     for path in paths:
         try:

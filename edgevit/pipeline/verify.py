@@ -29,7 +29,7 @@ class Verdict:
 def verify(
     paths: Sequence[Path],
     *,
-    limits: Limits = Limits(),  # noqa: B008  (frozen)
+    limits: Limits = Limits(),
     model: tuple[Any, Sequence[Any]] | None = None,
     watch: Callable[[Path, str], None] = lambda path, stage: None,
 ) -> list[Verdict]:

@@ -104,7 +104,7 @@ def figure(runs: Sequence[Run], ratios: Sequence[Ratio | None]) -> Any:
     ends = [1.0, *(x for r in ratios if r for x in (r.low, r.high))]
     room = 0.3 * max(max(ends) - min(ends), 0.1)  # for the text over the outermost intervals
     page.update_xaxes(range=[min(ends) - room, max(ends) + room], col=2)
-    page.update_xaxes(title_text=f"speed relative to {runs[0].name} (×), right is faster", col=2)
+    page.update_xaxes(title_text=f"speed relative to {runs[0].name} (×)", col=2)
     page.update_xaxes(gridcolor=GREY, zerolinecolor=GREY)
     page.update_yaxes(autorange="reversed", automargin=True, gridcolor=GREY)
     return page.update_layout(

@@ -27,7 +27,7 @@ NUMBERS = (
     ("gmacs_per_s", "GMAC\n/s", "{:.1f}"),
     ("peak_pct", "% of\npeak", "{:.0f}"),
 )
-WIDE = 110  # columns of a terminal that holds everything; below, these make room
+WIDE = 100  # columns of a terminal that holds everything; below, these make room
 LESS_NEEDED = frozenset(("p90_ms", "first_run_ms", "load_ms", "peak_memory_mb"))
 
 Result = Run | EdgevitError
@@ -52,14 +52,13 @@ def rows(results: Sequence[Result]) -> list[dict[str, Any]]:
 def rich_table(results: Sequence[Result], *, width: int = 120) -> Table:
     """The rows for a terminal `width` columns wide; the caption holds failures and doubts.
 
-    A narrow terminal gets fewer numbers, and what an artifact is in lines instead of columns.
+    A narrow terminal gets fewer numbers.
     """
     wide = width >= WIDE
     table = Table(box=None, padding=(0, 1), collapse_padding=True, pad_edge=False)
     table.caption_justify, table.caption_style = "left", "default"
     numbers = [n for n in NUMBERS if wide or n[0] not in LESS_NEEDED]
-    for word in WORDS if wide else WORDS[:1]:
-        table.add_column(word, overflow="fold")
+    table.add_column("artifact, runtime, placement", overflow="fold")
     for _, heading, _ in numbers:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("speed relative\nto the first", justify="right", no_wrap=True)
@@ -68,9 +67,8 @@ def rich_table(results: Sequence[Result], *, width: int = 120) -> Table:
         if "error" in row:
             continue
         cells = [form.format(row[key]) if row[key] is not None else "–" for key, _, form in numbers]
-        words = [row[word] for word in WORDS]
-        what = words if wide else ["\n  ".join(filter(None, words))]
-        table.add_row(*map(Text, what), *cells, row["speed_text"])
+        what = f"{row['artifact']}\n  {row['runtime']}, {row['placement']}"
+        table.add_row(Text(what), *cells, row["speed_text"])
     below = [Text(f"✗ {row['error']}", style="red") for row in table_rows if "error" in row]
     below += [Text(f"? {line}", style="yellow") for line in doubt_lines(table_rows)]
     if below:
@@ -79,13 +77,16 @@ def rich_table(results: Sequence[Result], *, width: int = 120) -> Table:
 
 
 def doubt_lines(table_rows: Sequence[dict[str, Any]]) -> list[str]:
-    """A line per doubt; what is doubtful of several artifacts names them all in one."""
-    names: dict[str, list[str]] = {}
+    """A line per kind of doubt: what was seen of which artifacts, why it matters, a cure."""
+    kinds: dict[str, dict[str, list[str]]] = {}
     for row in table_rows:
         for doubt in row.get("doubts", ()):
-            text = f"{doubt['seen']}: {doubt['why']}; {doubt['cure']}"
-            names.setdefault(text, []).append(row["artifact"])
-    lines = [f"{', '.join(artifacts)}: {text}" for text, artifacts in names.items()]
+            seen = kinds.setdefault(f"{doubt['why']}; {doubt['cure']}", {})
+            seen.setdefault(doubt["seen"], []).append(row["artifact"])
+    lines = [
+        "; ".join(f"{', '.join(names)}: {what}" for what, names in seen.items()) + f" – {so}"
+        for so, seen in kinds.items()
+    ]
     return lines + [row["not_comparable"] for row in table_rows if row.get("not_comparable")]
 
 

@@ -1,0 +1,178 @@
+"""The command as a user types it: exit codes, one sentence for bad input, JSON, completion."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from edgevit.cli import COMMANDS, cli, main
+from edgevit.converters import target as targets
+
+EDGEVIT = [sys.executable, "-m", "edgevit"]
+
+
+def run(*arguments, cwd=None, env=None):
+    return subprocess.run(
+        [*EDGEVIT, *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """One artifact of the null target, converted by the command from a user's own file."""
+    folder = tmp_path_factory.mktemp("made here, with spaces é")
+    (folder / "net.py").write_text(
+        "import torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    preprocess = {'height': 16, 'width': 16, 'crop_fraction': 1.0}\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.head = torch.nn.Linear(3 * 256, 4)\n"
+        "    def forward(self, x):\n"
+        "        return self.head(x.flatten(1))\n"
+        "def net():\n"
+        "    return Net()\n"
+        "def refused():\n"
+        "    class Branching(Net):\n"
+        "        def forward(self, x):\n"
+        "            if x.sum() > 0:\n"
+        "                return x\n"
+        "            return -x\n"
+        "    return Branching()\n"
+    )
+    done = run("convert", "net.py:net", "--input-size", 16, "--to", "null", "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)[0]["card"]["agreement"]["status"] == "agrees"
+    return folder
+
+
+def test_help_comes_at_once_and_without_torch():
+    code = "import sys, edgevit.cli; edgevit.cli.cli.main(['--help'], standalone_mode=False)"
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", code], capture_output=True, text=True
+    )
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert not imported & {"torch", "timm", "rich.table", "executorch", "onnxruntime", "PIL"}
+    assert all(command in done.stdout for command in COMMANDS)
+    took = []
+    for _ in range(3):
+        began = time.monotonic()
+        assert run("--help").returncode == 0
+        took.append(time.monotonic() - began)
+    bare = time.monotonic()
+    subprocess.run([sys.executable, "-c", "import click, numpy"], check=True)
+    bare = time.monotonic() - bare
+    assert min(took) < 6 * bare  # against this machine's own pace, not against a clock
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["convert", "efficientmod_xx", "--to", "onnx"], 2, "did you mean 'efficientmod_xxs'"),
+        (["convert", "efficientmod_xxs", "--to", "corelm"], 2, "did you mean 'coreml'"),
+        (["convert", "mobilenetv2_100", "--to", "onnx", "--precision", "fp15"], 2, "fp16"),
+        (["convert", "mobilenetv2_100", "--to", "onnx", "--ios", "3"], 2, "iOS 3"),
+        (["convert", "nowhere.py:net", "--to", "null"], 2, "nowhere.py"),
+        (["convert", "net.py:nett", "--to", "null"], 2, "'net'"),
+        (["convert", "net.py:refused", "--input-size", "16", "--to", "null"], 2, "net.py:14"),
+        (["convert", "net.py:net", "--input-size", "17", "--to", "null"], 2, "17"),
+        (["convert", "net.py:net", "--to", "null", "--weights", "none.safetensors"], 2, "none.saf"),
+        (["convert", "net.py:net", "--to", "null", "-o", "net.py"], 6, "net.py is a file"),
+        (["verify", "nothing.onnx"], 2, "no artifact at nothing.onnx"),
+        (["verify", "net.py"], 2, "net.py is no artifact"),
+        (["show", "empty.tflite"], 2, "empty.tflite is empty"),
+        (["classify", "out/net.pt2", "net.py"], 2, "not a readable picture"),
+        (["profile", "net.py", "net.py"], 2, "none of the 2 paths"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(made, arguments, code, words):
+    (made / "empty.tflite").touch()
+    before = sorted(made.rglob("*"))
+    done = run(*arguments, cwd=made)
+    said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.returncode == code, done.stderr
+    assert len(said) == 1
+    assert words in said[0]
+    assert "Traceback" not in done.stderr
+    assert sorted(made.rglob("*")) == before
+
+
+def test_a_changed_file_is_refused(made, tmp_path):
+    for file in (made / "out").iterdir():
+        if file.is_file():
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    assert run("show", tmp_path / "net.pt2").returncode == 0
+    changed = tmp_path / "net.pt2"
+    changed.write_bytes(changed.read_bytes() + b"x")
+    for command in ("show", "verify", "profile"):
+        done = run(command, changed)
+        assert done.returncode == 2
+        assert "SHA-256 differs" in done.stderr
+
+
+def test_verify_profile_and_classify_take_what_the_shell_made_of_a_star(made):
+    inside = sorted(p for p in (made / "out").iterdir() if p.name != "runs")
+    done = run("verify", *inside, "--json")
+    assert done.returncode == 0, done.stderr
+    assert [v["agreement"]["status"] for v in json.loads(done.stdout)] == ["agrees"]
+    done = run("profile", *inside, "--rounds", 3, "--json", "--html", made / "page.html")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)[0]["median_ms"] > 0
+    assert (made / "page.html").stat().st_size > 1000
+    assert list((made / "out" / "runs").iterdir())
+    picture = Path(__file__).parents[2] / "edgevit" / "photographs" / "flower.jpg"
+    labels = made / "labels.txt"
+    labels.write_text("a\nb\nc\nd\n")
+    done = run("classify", made / "out/net.pt2", picture, "--labels", labels, "--json")
+    assert done.returncode == 0, done.stderr
+    top = json.loads(done.stdout)[0]["top"]
+    assert {t["label"] for t in top} == set("abcd")
+    assert sum(t["probability"] for t in top) == pytest.approx(1)
+
+
+def test_a_second_call_finds_it_unchanged(made):
+    done = run("convert", "net.py:net", "--input-size", 16, "--to", "null", "--json", cwd=made)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)[0]["unchanged"] is True
+
+
+def test_a_defect_of_ours_is_told_from_bad_input(monkeypatch, capsys):
+    monkeypatch.setattr(targets, "find", lambda name: 1 / 0)
+    monkeypatch.setattr("edgevit.cli.list._targets", lambda: 1 / 0)
+    with pytest.raises(SystemExit) as ended:
+        main(["list", "targets"])
+    assert ended.value.code == 1
+    assert "defect of edgevit" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell):
+    script = CliRunner().invoke(cli, ["completion", shell])
+    assert script.exit_code == 0
+    assert "_EDGEVIT_COMPLETE" in script.output
+
+
+def test_completion_knows_models_and_targets():
+    words = {"COMP_WORDS": "edgevit convert efficientmod_x", "COMP_CWORD": "2"}
+    done = run(env={**words, "_EDGEVIT_COMPLETE": "bash_complete"})
+    assert "efficientmod_xxs" in done.stdout
+    words = {"COMP_WORDS": "edgevit convert x --to tflite,cor", "COMP_CWORD": "4"}
+    done = run(env={**words, "_EDGEVIT_COMPLETE": "bash_complete"})
+    assert "tflite,coreml" in done.stdout
+
+
+def test_doctor_and_list_speak_json():
+    doctor = json.loads(run("doctor", "--json").stdout)
+    assert {t["target"] for t in doctor["targets"]} == {"executorch", "tflite", "coreml", "onnx"}
+    assert doctor["machine"]["cores"] >= 1
+    models = json.loads(run("list", "models", "--json").stdout)
+    assert {"efficientmod_xxs", "deit_tiny", "mobilenetv2_100"} <= {m["model"] for m in models}
