@@ -2,11 +2,11 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from .repairs import group_norm_by_layer_norm, replaced
+from .repairs import group_norm_by_layer_norm, layer_norm_in_float, replaced
 from .target import Array, Loaded, Placement, Tensor, require
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class ExecuTorch:
         if precision == "fp16":
             half = [t.half() if t.is_floating_point() else t for t in program.inputs]
             program = export(program.exported.module().half(), half, name=program.facts.name)
-            repairs |= _norms_in_float()
+            repairs |= layer_norm_in_float()
         exported = replaced(program.exported, repairs)
         edge = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
         file.write_bytes(edge.to_executorch().buffer)
@@ -83,21 +83,6 @@ class LoadedPte:
         # Raw bytes are read in C order whatever the strides say, so the copy must be contiguous.
         tensors = [torch.from_numpy(np.ascontiguousarray(a)) for a in arrays]
         return tuple(t.numpy().copy() for t in self._method.execute(tensors))
-
-
-def _norms_in_float() -> dict[Any, Any]:
-    """A decomposition that computes LayerNorm in fp32 inside an fp16 program.
-
-    ExecuTorch 1.4.1's native_layer_norm kernel gives wrong values in fp16 from 256 channels on,
-    without an error; the fp32 kernel is right.
-    """
-    import torch
-
-    def layer_norm(x, shape, weight=None, bias=None, eps=1e-5, cudnn_enable=True):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-        affine = [None if p is None else p.float() for p in (weight, bias)]
-        return torch.native_layer_norm(x.float(), shape, *affine, eps)[0].to(x.dtype)
-
-    return {torch.ops.aten.layer_norm.default: layer_norm}
 
 
 def _tensor(name: str, meta: object) -> Tensor:

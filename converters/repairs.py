@@ -21,6 +21,28 @@ def replaced(exported: "ExportedProgram", table: Table) -> "ExportedProgram":
     return exported.run_decompositions(table)
 
 
+def layer_norm_in_float() -> Table:
+    """LayerNorm computed in fp32 inside an fp16 program, for ExecuTorch.
+
+    Its native_layer_norm kernel (1.4.1) gives wrong values in fp16 from 256 channels on, without an
+    error; the fp32 kernel is right.
+    """
+    import torch
+
+    def layer_norm(
+        x: "Tensor",
+        shape: list[int],
+        weight: "Tensor | None" = None,
+        bias: "Tensor | None" = None,
+        eps: float = 1e-5,
+        cudnn_enable: bool = True,
+    ) -> "Tensor":
+        gain, shift = (None if p is None else p.float() for p in (weight, bias))
+        return torch.native_layer_norm(x.float(), shape, gain, shift, eps)[0].to(x.dtype)
+
+    return {torch.ops.aten.layer_norm.default: layer_norm}
+
+
 def group_norm_by_layer_norm() -> Table:
     """GroupNorm as a LayerNorm over each group, for ExecuTorch.
 
@@ -117,7 +139,8 @@ def implicit_broadcasts(exported: "ExportedProgram") -> "ExportedProgram":
             if getattr(expanded, "target", None) not in expands or not hasattr(other, "meta"):
                 continue
             shapes = (n.meta["val"].shape for n in (expanded.args[0], other))
-            if torch.broadcast_shapes(*shapes) == node.meta["val"].shape:
+            fits = torch.broadcast_shapes(*shapes)  # type: ignore[no-untyped-call]
+            if fits == node.meta["val"].shape:
                 node.update_arg(i, expanded.args[0])
     exported.graph.eliminate_dead_code()
     exported.graph_module.recompile()

@@ -95,7 +95,7 @@ def _run(
         return tensor.half().float() if half else tensor.to(dtype)
 
     try:
-        with _RoundToHalf() if half else nullcontext():
+        with _RoundToHalf() if half else nullcontext():  # type: ignore[no-untyped-call]
             return tuple(
                 tuple(t.double().numpy() for t in outputs_of(module, [fed(a) for a in row]))
                 for row in inputs

@@ -39,7 +39,7 @@ def send(stream: IO[bytes], message: Any) -> None:
     stream.write(struct.pack("<Q", len(text)))
     stream.write(text)
     for array in arrays:
-        stream.write(memoryview(array.reshape(-1).view(np.uint8)))
+        stream.write(array.reshape(-1).view(np.uint8).data)
     stream.flush()
 
 

@@ -1,6 +1,6 @@
 """Write scikit-learn's two sample photographs as JPEG files.
 
-    python examples/photographs.py OUT
+python examples/photographs.py OUT
 """
 
 import sys

@@ -14,7 +14,7 @@ from ..models import MODELS
 TARGET_NAMES = [name for name in TARGETS if name != "null"]
 
 
-class Names(click.ParamType):
+class Names(click.ParamType):  # type: ignore[type-arg]
     """Comma-separated names; unknown ones are refused later, with the nearest."""
 
     name = "names"
@@ -35,7 +35,7 @@ class Names(click.ParamType):
         return [CompletionItem(before + comma + n) for n in self.known if n.startswith(last)]
 
 
-class ModelName(click.ParamType):
+class ModelName(click.ParamType):  # type: ignore[type-arg]
     """A model's name, or PATH.py:CALLABLE."""
 
     name = "model"

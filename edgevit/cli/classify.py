@@ -1,6 +1,7 @@
 """edgevit classify"""
 
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -40,7 +41,7 @@ def command(
             f"{len(names)} labels for {scores[0].size} classes; the labels file belongs to another "
             "model"
         )
-    found = []
+    found: list[dict[str, Any]] = []
     for image, logits in zip(images, scores, strict=True):
         odds = np.exp(logits - logits.max())
         odds /= odds.sum()
@@ -62,7 +63,7 @@ def command(
         table = Table(box=None, padding=(0, 1), pad_edge=False, title=str(result["image"]))
         for heading in ("class", "label", "probability", ""):
             table.add_column(heading)
-        for entry in result["top"]:  # type: ignore[attr-defined]
+        for entry in result["top"]:
             p = entry["probability"]
             table.add_row(
                 str(entry["class"]), entry["label"] or "–", f"{p:.4f}", "█" * round(30 * p)

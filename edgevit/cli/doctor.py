@@ -1,6 +1,7 @@
 """edgevit doctor"""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -43,7 +44,7 @@ def _text(value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _target(name: str, tested: dict[str, str]) -> dict[str, object]:
+def _target(name: str, tested: dict[str, str]) -> dict[str, Any]:
     from ..converters.target import find
 
     packages = [_package(n.replace("_", "-"), tested) for n in find(name).needs]

@@ -138,7 +138,7 @@ class Sleeper:
     """A Loaded in the place of a runtime: what `find` gives to `timed` in the next tests."""
 
     inputs = (Tensor("x", "float32", (1, 3, 4)), Tensor("i", "uint8", (2,)))
-    needs = ("numpy",)
+    runtime = "numpy"
 
     def load(self, file, *, threads):
         self.loads = getattr(self, "loads", 0) + 1

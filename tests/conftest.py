@@ -1,0 +1,29 @@
+"""What all tests share: the `needs` marker, and the way children find the tests' own modules."""
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose packages are missing; in CI, where all must be installed, fail it."""
+    names = [name for mark in item.iter_markers("needs") for name in mark.args]
+    missing = [name for name in names if find_spec(name) is None]
+    if missing:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"not installed: {missing}")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return TESTS.parent
+
+
+@pytest.fixture
+def guests(monkeypatch):
+    """Lets children import modules of this folder, such as `misbehaving`."""
+    monkeypatch.setenv("PYTHONPATH", str(TESTS))

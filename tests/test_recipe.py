@@ -1,0 +1,67 @@
+"""A recipe holds what was chosen, refuses what means nothing, and names the file."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgevit.errors import InputError, UnknownName
+from edgevit.recipe import Recipe
+
+RECIPES = st.builds(
+    Recipe,
+    model=st.text(min_size=1),
+    weights=st.none() | st.text(min_size=1),
+    num_classes=st.none() | st.integers(1),
+    input_size=st.none() | st.integers(1, 4096),
+    seed=st.integers(),
+    embed_preprocess=st.booleans(),
+    precision=st.sampled_from(["fp32", "fp16"]),
+    ios=st.integers(15, 18),
+)
+
+
+@given(RECIPES)
+def test_plain_values_and_back(recipe):
+    assert Recipe.from_dict(recipe.as_dict()) == recipe
+    assert Recipe.from_dict(recipe.as_dict() | {"of a newer edgevit": 1}) == recipe
+
+
+@given(RECIPES)
+def test_the_file_name_stays_in_its_folder(recipe):
+    assert "/" not in recipe.stem
+    assert (Path("out") / (recipe.stem + ".pte")).parent == Path("out")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"num_classes": 0}, "num_classes must be at least 1, not 0"),
+        ({"input_size": -3}, "input_size must be at least 1, not -3"),
+        ({"ios": 14}, "iOS 14 is not one of 15 to 18"),
+        ({"pretrained": True, "weights": "w.pth"}, "exclude each other"),
+        ({"precision": "fp61"}, "did you mean 'fp16'"),
+    ],
+)
+def test_what_means_nothing_is_refused(values, words):
+    with pytest.raises(InputError, match=words) as e:
+        Recipe("m", **values)
+    assert isinstance(e.value, UnknownName) == ("precision" in values)
+
+
+@pytest.mark.parametrize(
+    ("model", "title", "file"),
+    [
+        ("efficientmod_xxs", "efficientmod_xxs", None),
+        ("timm:resnet18.a1_in1k", "resnet18.a1_in1k", None),
+        ("my nets/net.py:Net", "Net", "my nets/net.py"),
+        ("/a:b/net.py:Net", "Net", "/a:b/net.py"),
+        ("hub/model", "hub_model", None),
+    ],
+)
+def test_title_and_file(model, title, file):
+    recipe = Recipe(model)
+    assert recipe.title == recipe.stem == title
+    assert recipe.user_file == (Path(file) if file else None)
+    assert Recipe(model, precision="fp16").stem == f"{title}-fp16"
