@@ -36,6 +36,7 @@ class ExecuTorch:
             program = export(program.exported.module().half(), half, name=program.facts.name)
             repairs |= layer_norm_in_float()
         exported = replaced(program.exported, repairs)
+        _softmax_along_rows()
         edge = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
         file.write_bytes(edge.to_executorch().buffer)
 
@@ -83,6 +84,20 @@ class LoadedPte:
         # Raw bytes are read in C order whatever the strides say, so the copy must be contiguous.
         tensors = [torch.from_numpy(np.ascontiguousarray(a)) for a in arrays]
         return tuple(t.numpy().copy() for t in self._method.execute(tensors))
+
+
+def _softmax_along_rows() -> None:
+    """Turn maps back to channels first before a softmax, as before a linear layer.
+
+    executorch 1.4.1 forgets to: after a convolution, XNNPACK's softmax over the last axis runs over
+    the channels instead, without an error (EfficientFormerV2's talking heads).
+    """
+    from executorch.backends.xnnpack._passes import channels_last_tagged_reshape_pass as layout
+    from executorch.exir.dialects._ops import ops
+
+    layout.ChannelsLastTaggedReshapePass.memory_sensitive_ops_nchw.add(
+        ops.edge.aten._softmax.default
+    )
 
 
 def _tensor(name: str, meta: object) -> Tensor:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class TFLite:
     suffix = ".tflite"
     runtime = "ai-edge-litert"
-    needs = ("litert_torch", "ai_edge_litert")
+    needs = ("litert_torch", "ai_edge_litert", "ai_edge_quantizer")
     runs_here = True
     executes: ClassVar[dict[str, str]] = {
         "fp32": "fp32 kernels",
@@ -96,7 +96,6 @@ def _position(detail: dict[str, object]) -> int:
 
 
 def _store_weights_in_half(file: Path) -> None:
-    require("tflite", ("ai_edge_quantizer",))
     from ai_edge_quantizer import qtyping, quantizer
 
     half = quantizer.Quantizer(str(file))

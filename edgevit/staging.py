@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .errors import OutputError
+from .errors import ChildError, OutputError
 
 PREFIX = ".edgevit-"
+LEFT_BYTES = 1 << 20  # less is nothing: a failed write has taken what fitted
 
 
 @contextmanager
@@ -51,6 +52,14 @@ def staging(out: Path) -> Iterator[Path]:
         with suppress(OSError):  # not empty
             for folder in made:
                 folder.rmdir()
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def publish(made: Path, place: Path) -> None:
@@ -112,4 +121,9 @@ def explained(place: Path) -> Iterator[None]:
     except OSError as e:
         if (said := explain(e, place)) is not None:
             raise said from e
+        raise
+    except ChildError as e:
+        # C++ libraries abort, instead of saying why, when a write fails.
+        if place.is_dir() and shutil.disk_usage(place).free < LEFT_BYTES:
+            raise OutputError(f"cannot write to {place}: no space is left on the device") from e
         raise

@@ -19,11 +19,11 @@ from ..converters.card import Card, card_of
 from ..converters.target import TARGETS, Placement, find, require
 from ..converters.tools import tools
 from ..converters.verify import NOT_EXECUTED, REJECTED, SKIPPED, Agreement, agreement
-from ..errors import Disagreement, EdgevitError
+from ..errors import ChildError, Disagreement, EdgevitError
 from ..lookup import lookup
 from ..recipe import Recipe
 from ..reference import Reference
-from ..staging import publish, staging
+from ..staging import explained, publish, remove, staging
 from .prepared import PROGRAM, REFERENCE, Limits, prepare_live, prepare_recipe
 from .reuse import Job, key_of, refuse_strangers, unchanged
 
@@ -89,11 +89,15 @@ def convert(
         with staging(out) as work:
             watch("model", "build, export, float64 reference")
             needed = sorted({job.recipe.precision for job in todo})
-            facts = (
-                prepare_recipe(recipe, needed, work, limits)
-                if model is None
-                else prepare_live(model, recipe, needed, work)
-            )
+            try:
+                with explained(out):
+                    facts = (
+                        prepare_recipe(recipe, needed, work, limits)
+                        if model is None
+                        else prepare_live(model, recipe, needed, work)
+                    )
+            except ChildError as e:
+                raise type(e)(_keep_log(str(e), work / "model.log", todo[0])) from e
             watch("model", "done")
             make = _Maker(work, out, facts, labels, limits, watch, verify, keyed=model is None)
             with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
@@ -129,12 +133,14 @@ class _Maker:
         folder.mkdir()
         log = folder / "log"
         try:
-            artifact = self._make(job, folder / job.place.name, log)
+            with explained(self.out):
+                artifact = self._make(job, folder / job.place.name, log)
         except EdgevitError as e:
             if self.stopped.is_set():  # ended by Ctrl-C: its log tells nothing
                 return Outcome(job, error=e)
             self.watch(job.title, "failed")
-            return Outcome(job, error=type(e)(f"{job.title}: {self._keep_log(job, log, str(e))}"))
+            said = _keep_log(_keep_log(str(e), log, job), log.with_name("run.log"), job)
+            return Outcome(job, error=type(e)(f"{job.title}: {said}"))
         self.watch(job.title, "done")
         return Outcome(job, artifact)
 
@@ -179,6 +185,8 @@ class _Maker:
             _place(made, aside, card)
             raise Disagreement(f"{agreed}; the file is kept as {aside}")
         _place(made, job.place, card)
+        for stale in (".log", ".rejected", ".rejected.json"):  # of a try that failed before
+            remove(job.place.with_name(job.place.name + stale))
         return Artifact.read(job.place)
 
     def _agreement(self, job: Job, made: Path, log: Path) -> Agreement:
@@ -199,14 +207,14 @@ class _Maker:
             found = [session(*row) for row in reference.inputs]
         return agreement(reference, found, precision=job.recipe.precision, names=names)
 
-    def _keep_log(self, job: Job, log: Path, message: str) -> str:
-        """Move the log the message names out of the scratch folder; the message, corrected."""
-        for scratch in (log, log.with_name("run.log")):
-            if str(scratch) in message:
-                kept = self.out / f"{job.place.name}.log"
-                shutil.move(scratch, kept)
-                message = message.replace(str(scratch), str(kept))
+
+def _keep_log(message: str, log: Path, job: Job) -> str:
+    """Move a log that the message names out of the scratch folder; the message, corrected."""
+    if str(log) not in message:
         return message
+    kept = job.place.with_name(job.place.name + ".log")
+    shutil.move(log, kept)
+    return message.replace(str(log), str(kept))
 
 
 def _place(made: Path, place: Path, card: Card) -> None:

@@ -1,11 +1,13 @@
 """What becomes of each job: agreement, rejection, failure. Children and targets are fakes."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from edgevit import staging
 from edgevit.converters.artifact import Artifact
 from edgevit.converters.verify import AGREES, SKIPPED
 from edgevit.errors import (
@@ -15,6 +17,7 @@ from edgevit.errors import (
     ExportError,
     InputError,
     MissingRuntime,
+    OutputError,
     UnknownName,
 )
 from edgevit.pipeline.convert import as_json
@@ -117,3 +120,19 @@ def test_what_concerns_all_is_raised_and_leaves_nothing(run, net, tmp_path):
 class Branching(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x if x.sum() > 0 else -x
+
+
+def test_a_success_takes_what_a_failed_try_left(run, tmp_path):
+    for left in ("net.pt2.log", "net.pt2.rejected", "net.pt2.rejected.json"):
+        (tmp_path / left).write_text("{}")
+    (outcome,) = run(tmp_path, "null")
+    assert outcome.error is None
+    assert names(tmp_path) == ["net.pt2", "net.pt2.json"]
+
+
+def test_a_death_on_a_full_disk_is_told_as_that(run, tmp_path, monkeypatch):
+    """The full disk is a fake: what `disk_usage` says of it."""
+    monkeypatch.setattr(staging.shutil, "disk_usage", lambda place: SimpleNamespace(free=4096))
+    (outcome,) = run(tmp_path, "dying")
+    assert isinstance(outcome.error, OutputError)
+    assert "no space is left" in str(outcome.error)
