@@ -13,12 +13,12 @@ from ..profiles.bench import Item
 from ..profiles.run import Run
 
 
-def profile(paths: Sequence[Path], **settings: Any) -> list[Run | EdgevitError]:
+def profile(paths: Sequence[Path | str], **settings: Any) -> list[Run | EdgevitError]:
     """For each path, in order, its Run or the error that ended it; settings: see `bench`."""
     found: list[Item | EdgevitError] = []
     for path in paths:
         try:
-            found.append(_item(path))
+            found.append(_item(Path(path)))
         except EdgevitError as e:
             found.append(e)
     items = [item for item in found if isinstance(item, Item)]

@@ -27,7 +27,7 @@ class Verdict:
 
 
 def verify(
-    paths: Sequence[Path],
+    paths: Sequence[Path | str],
     *,
     limits: Limits = Limits(),
     model: tuple[Any, Sequence[Any]] | None = None,
@@ -88,4 +88,4 @@ def verify(
             finally:
                 watch(path, "done")
 
-        return [judge(path) for path in paths]
+        return [judge(Path(path)) for path in paths]
