@@ -2,7 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class ExecuTorch:
         repairs = group_norm_by_layer_norm()
         if precision == "fp16":
             half = [t.half() if t.is_floating_point() else t for t in program.inputs]
-            program = export(program.exported.module().half(), half, name=program.facts.name)
+            program = export(_in_half(program.exported.module()), half, name=program.facts.name)
             repairs |= layer_norm_in_float()
         exported = replaced(program.exported, repairs)
         _softmax_along_rows()
@@ -84,6 +84,17 @@ class LoadedPte:
         # Raw bytes are read in C order whatever the strides say, so the copy must be contiguous.
         tensors = [torch.from_numpy(np.ascontiguousarray(a)) for a in arrays]
         return tuple(t.numpy().copy() for t in self._method.execute(tensors))
+
+
+def _in_half(module: Any) -> Any:
+    """`module` in fp16, with the constants of its graph, which `half()` does not reach."""
+    import torch
+
+    for part in module.half().modules():
+        for name, value in vars(part).items():
+            if isinstance(value, torch.Tensor) and value.is_floating_point():
+                setattr(part, name, value.half())
+    return module
 
 
 def _softmax_along_rows() -> None:

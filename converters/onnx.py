@@ -1,7 +1,7 @@
 """ONNX in one file, run by ONNX Runtime on the CPU: `.onnx`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .repairs import group_norm_by_means, replaced
 from .target import Array, Loaded, Placement, Tensor, require
@@ -42,6 +42,7 @@ class Onnx:
             from onnxruntime.transformers.float16 import convert_float_to_float16
 
             model = convert_float_to_float16(onnx.load(file), keep_io_types=True)
+            _drop_repeated_casts(model)
             onnx.save(model, file)
 
     def load(self, file: Path, *, threads: int = 1) -> Loaded:
@@ -71,6 +72,22 @@ class LoadedOnnx:
     def __call__(self, *arrays: Array) -> tuple[Array, ...]:
         names = [i.name for i in self.inputs]
         return tuple(self._session.run(None, dict(zip(names, arrays, strict=True))))
+
+
+def _drop_repeated_casts(model: Any) -> None:
+    """Keep one of the Casts that write the same tensor.
+
+    onnxruntime 1.31's float16 converter adds one for each operator that reads the tensor in fp32
+    (the scales of two Resizes), all of the same name, and its runtime then refuses the model.
+    """
+    written: set[str] = set()
+    repeated = []
+    for i, node in enumerate(model.graph.node):
+        if node.op_type == "Cast" and node.output[0] in written:
+            repeated.append(i)
+        written.update(node.output)
+    for i in reversed(repeated):
+        del model.graph.node[i]
 
 
 def _dtype(text: str) -> str:

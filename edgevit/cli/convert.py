@@ -72,7 +72,7 @@ def command(
             jobs=jobs,
             watch=watch,
         )
-    screen.show(*conversions(outcomes))
+    screen.show(*conversions(outcomes, verbose=screen.verbose))
     screen.json([as_json(outcome) for outcome in outcomes])
     errors = [outcome.error for outcome in outcomes if outcome.error]
     for error in errors:

@@ -61,8 +61,11 @@ def command(
     absent = [r for r in results if isinstance(r, NotOnThisSystem)]
     shown = [r for r in results if r not in absent]
     measured = [r for r in shown if isinstance(r, Run)]
-    if shown:
+    if measured:
         screen.show(rich_table(shown, width=screen.out.width))
+    if screen.verbose:
+        for run in measured:
+            screen.show(f"{run.name}: {run.cores_used:.2f} cores busy, {vars(run.context)}")
     for why in absent:
         screen.note(f"not measured: {why}")
     screen.json(rows(shown))

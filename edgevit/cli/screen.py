@@ -22,7 +22,7 @@ Watch = Callable[[str, str], None]
 
 @dataclass(frozen=True)
 class Screen:
-    """quiet: errors only. verbose: logs and details too. as_json: one JSON document on stdout."""
+    """quiet: errors only. verbose: details too. as_json: one JSON document on stdout."""
 
     quiet: bool
     verbose: bool
@@ -34,7 +34,7 @@ class Screen:
 
     def show(self, *parts: "RenderableType") -> None:
         """Results for people."""
-        if not (self.quiet or self.as_json):
+        if parts and not (self.quiet or self.as_json):
             self.out.print(*parts, sep="\n")
 
     def json(self, document: Any) -> None:
@@ -88,8 +88,10 @@ def _console(*, stderr: bool) -> "Console":
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    # A file or a pipe has no width of its own; 80 columns would fold every table.
-    return Console(stderr=stderr, width=None if stream.isatty() else 120, highlight=False)
+    # A file or a pipe has no width of its own; 80 columns would fold every table. Without markup,
+    # or rich would take the [onnx] of a pip command for a style.
+    width = None if stream.isatty() else 120
+    return Console(stderr=stderr, width=width, highlight=False, markup=False)
 
 
 def _plain() -> Watch:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 Row = tuple[Path, "Artifact | None", "Agreement | None"]
 
 
-def conversions(outcomes: Sequence["Outcome"]) -> list[Table | Text]:
-    """One row per file made or found, under a line on the model."""
+def conversions(outcomes: Sequence["Outcome"], *, verbose: bool) -> list[Table | Text]:
+    """One row per file made or found, under a line on the model; see `agreements`."""
     made = [o for o in outcomes if o.artifact and o.artifact.card]
     if not made:
         return []
@@ -25,7 +25,7 @@ def conversions(outcomes: Sequence["Outcome"]) -> list[Table | Text]:
         for o in made
         if o.artifact and o.artifact.card
     ]
-    parts = agreements(rows)
+    parts = agreements(rows, verbose=verbose)
     unchanged = sum(o.unchanged for o in made)
     if unchanged:
         said = "all files are" if unchanged == len(outcomes) else f"{unchanged} files were"
@@ -33,8 +33,12 @@ def conversions(outcomes: Sequence["Outcome"]) -> list[Table | Text]:
     return parts
 
 
-def agreements(rows: Iterable[Row]) -> list[Table | Text]:
-    """Path, size, placement, and how each artifact agrees with the float64 model."""
+def agreements(rows: Iterable[Row], *, verbose: bool) -> list[Table | Text]:
+    """Path, size, placement, and how each artifact agrees with the float64 model.
+
+    verbose: below, for each, what the runtime executes, the operators outside the delegate, and
+    every output instead of the worst.
+    """
     rows = [row for row in rows if row[1] and row[1].card and row[2]]
     if not rows:
         return []
@@ -77,4 +81,23 @@ def agreements(rows: Iterable[Row]) -> list[Table | Text]:
     model = f"{card.model['name']}: {card.model['parameters'] / 1e6:.3f} M parameters, "
     model += f"{card.model['macs'] / 1e9:.3f} GMAC, input {shapes}"
     folders = ", ".join(sorted({f"{path.parent}/" for path, _, _ in rows}))
-    return [Text(f"{model}, in {folders}", "bold"), table]
+    details = [Text(line, "dim") for row in rows for line in _details(row)] if verbose else []
+    return [Text(f"{model}, in {folders}", "bold"), table, *details]
+
+
+def _details(row: Row) -> list[str]:
+    path, artifact, agreed = row
+    assert artifact is not None
+    assert artifact.card is not None
+    assert agreed is not None  # all filtered by the caller
+    placement = artifact.card.placement
+    outside = placement.outside.items() if placement else ()
+    return [
+        f"{path.name}: {artifact.card.executes}",
+        *(f"  outside the delegate: {count} {op}" for op, count in outside),
+        *(
+            f"  {o.name}: error {o.max_abs_error:.2e}, torch's own {o.eager_error:.2e}, allowed "
+            f"{o.tolerance:.2e}, cosine {o.cosine:.9f}"
+            for o in agreed.outputs
+        ),
+    ]

@@ -25,7 +25,8 @@ def command(screen: Screen, paths: tuple[Path, ...], timeout: float) -> None:
             limits=Limits(timeout_s=timeout),
             watch=lambda path, stage: watch(path.name, stage),
         )
-    screen.show(*agreements([(v.path, v.artifact, v.agreement) for v in verdicts]))
+    judged = [(v.path, v.artifact, v.agreement) for v in verdicts]
+    screen.show(*agreements(judged, verbose=screen.verbose))
     screen.json(
         [
             {

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from edgevit.cli import COMMANDS, cli, main
+from edgevit.cli.screen import Screen
 from edgevit.converters import target as targets
 
 EDGEVIT = [sys.executable, "-m", "edgevit"]
@@ -139,6 +140,16 @@ def test_verify_profile_and_classify_take_what_the_shell_made_of_a_star(made):
     assert sum(t["probability"] for t in top) == pytest.approx(1)
 
 
+def test_verbose_tells_more(made):
+    for command in ("verify", "profile"):
+        extra = ("--rounds", 2) if command == "profile" else ()
+        short = run(command, made / "out/net.pt2", *extra)
+        full = run(command, made / "out/net.pt2", *extra, "-v")
+        words = {"verify": "torch's own", "profile": "cores busy"}[command]
+        assert words not in short.stdout
+        assert words in full.stdout
+
+
 def test_a_second_call_finds_it_unchanged(made):
     done = run("convert", "net.py:net", "--input-size", 16, "--to", "null", "--json", cwd=made)
     assert done.returncode == 0
@@ -152,6 +163,11 @@ def test_a_defect_of_ours_is_told_from_bad_input(monkeypatch, capsys):
         main(["list", "targets"])
     assert ended.value.code == 1
     assert "defect of edgevit" in capsys.readouterr().err
+
+
+def test_brackets_are_no_markup(capsys):
+    Screen(quiet=False, verbose=False, as_json=False).show("pip install 'edgevit[onnx]'")
+    assert "edgevit[onnx]" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

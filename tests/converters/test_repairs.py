@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from edgevit.converters import repairs
 from edgevit.converters.target import find
+from edgevit.converters.verify import AGREES
 from edgevit.pipeline.convert import convert
 from edgevit.recipe import Recipe
 
@@ -134,3 +135,37 @@ def test_cures_in_the_runtime(target, module, shape, tmp_path):
         exact = copy.deepcopy(module).double()(x.double())
         eager = float((module(x) - exact).abs().max())
     assert np.abs(found - exact.numpy()).max() < 8 * eager
+
+
+class CachedBias(nn.Module):
+    """A tensor that is no buffer, and two Resizes of one scale: EfficientFormerV2 has both."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+        self.cache = {"bias": torch.linspace(-1, 1, 3).reshape(3, 1, 1)}
+
+    def forward(self, x):
+        for _ in range(2):
+            x = F.interpolate(x, scale_factor=2.0, mode="bilinear")
+        return self.conv(x + self.cache["bias"])
+
+
+HALVED = ("executorch", "onnx")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "target", [pytest.param(t, marks=pytest.mark.needs(*find(t).needs)) for t in HALVED]
+)
+def test_half_precision_reaches_constants_and_resizes(target, tmp_path):
+    x = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    made = convert(
+        Recipe("m"),
+        to=[target],
+        out=tmp_path,
+        precisions=["fp16"],
+        model=(CachedBias().eval(), (x,)),
+    )
+    assert [outcome.error for outcome in made] == [None]
+    assert made[0].artifact.card.agreement.status == AGREES
