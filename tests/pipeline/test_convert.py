@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
@@ -188,11 +189,11 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path, stage):
 
 
 def processes() -> list[str]:
-    return [
-        Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
-        for pid in os.listdir("/proc")
-        if pid.isdigit() and Path(f"/proc/{pid}/cmdline").exists()
-    ]
+    found = []
+    for pid in os.listdir("/proc"):
+        with suppress(OSError):  # it ended while we looked
+            found.append(Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace"))
+    return found
 
 
 def test_a_model_that_does_not_exist_concerns_all_jobs(tmp_path):

@@ -1,7 +1,7 @@
 """One thread is one thread in all three runtimes: read from the CPU time that inferences used.
 
-Every profile checks that (the doubt "threads"). More threads cannot be tested for: on a busy machine
-they get no cores.
+Every profile checks that (the doubt "threads"). More threads cannot be tested for: on a busy
+machine they get no cores.
 """
 
 import pytest
