@@ -7,9 +7,10 @@ one draw of that round-off. Another summation order is another draw (a factor up
 largest of many thousands of values), and mobile kernels approximate exp, erf and rsqrt to a few
 units in the last place instead of half of one (another 2); twice that is allowed:
 
-    tolerance = 8 · max(eager error, u · largest |output|)
+    tolerance = 8 · max(eager error, 2u · largest |output|)
 
-The second term is for outputs that torch happens to compute exactly.
+The second term is for outputs that torch happens to compute almost exactly: the last product and
+its bias are each rounded once at least (a classifier of near-constant scores was seen at 12u).
 """
 
 from collections.abc import Sequence
@@ -119,7 +120,7 @@ def _compare(
     noise, signal = float((error**2).sum()), float((exact**2).sum())
     scores = exact.ndim == 3 and exact.shape[2] > 1
     top1 = float((flat_exact.argmax(1) == flat_mine.argmax(1)).mean()) if scores else None
-    floor = UNIT_ROUNDOFF[precision] * float(np.abs(exact).max(initial=0))
+    floor = 2 * UNIT_ROUNDOFF[precision] * float(np.abs(exact).max(initial=0))
     return OutputAgreement(
         name=name,
         max_abs_error=float(np.abs(error).max(initial=0)),
