@@ -85,8 +85,9 @@ def _exchange(a: Path, b: Path) -> None:
 
 
 def write_text(file: Path, text: str) -> None:
-    """Write a small file through a temporary one beside it."""
+    """Write a small file through a temporary one beside it, in a folder made when missing."""
     with explained(file.parent):
+        file.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=PREFIX, dir=file.parent)
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as stream:

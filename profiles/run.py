@@ -7,8 +7,6 @@ another machine (a phone) may write as well.
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -16,7 +14,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from edgevit.errors import ArtifactError, InputError, OutputError
+from edgevit.errors import ArtifactError, InputError
+from edgevit.staging import write_text
 
 SCHEMA = 1
 
@@ -122,7 +121,7 @@ class Run:
             c = self.context
             file = place / f"{c.artifact}-{c.sha256[:8] or 'unknown'}-{c.threads}t.json"
         text = json.dumps({"schema": SCHEMA, **asdict(self)}, allow_nan=False, indent=1)
-        write_atomically(file, text + "\n")
+        write_text(file, text + "\n")
         return file
 
     @classmethod
@@ -145,24 +144,6 @@ class Run:
             return cls(**{**values, "context": Context(**context)})
         except (KeyError, TypeError) as e:
             raise ArtifactError(f"{file} is not a complete run: {e}") from None
-
-
-def write_atomically(file: Path, text: str) -> None:
-    """Write beside `file` and rename: whoever reads sees the old text or the new one."""
-    beside = None
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        Path(beside).chmod(0o644)  # mkstemp's 0600 would hide a report from its readers
-        Path(beside).replace(file)
-        beside = None
-    except OSError as e:
-        raise OutputError(f"cannot write {file}: {e.strerror}") from None
-    finally:
-        if beside:
-            Path(beside).unlink(missing_ok=True)
 
 
 def _show(key: str, a: Any, b: Any) -> str:

@@ -16,7 +16,8 @@ import numpy as np
 
 from edgevit.errors import InputError, MissingRuntime
 from edgevit.profiles.compare import MARGIN, Ratio, ratio
-from edgevit.profiles.run import Run, write_atomically
+from edgevit.profiles.run import Run
+from edgevit.staging import write_text
 
 from .table import NUMBERS, WORDS, doubt_lines, rows
 
@@ -64,7 +65,7 @@ def write(
         config={"displayModeBar": False, "responsive": True},
         post_script=FOLLOW_SCHEME,
     )
-    write_atomically(
+    write_text(
         file,
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>'

@@ -66,7 +66,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("pathlib.Path.replace", full)
-    with pytest.raises(OutputError, match="No space"):
+    with pytest.raises(OutputError, match="no space is left"):
         quiet(seed=1).save(file)
     assert file.read_text() == before
     assert list(tmp_path.iterdir()) == [file]
