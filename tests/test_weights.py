@@ -234,19 +234,3 @@ def test_what_may_be_missing_or_infinite(tmp_path: Path):
     nn.init.zeros_(tied[0].weight)
     load_into(tied, file)
     assert tied[1].weight.abs().sum() > 0
-
-
-def test_digest():
-    module = efficientmod(1)
-    one = digest(module)
-    assert len(one) == 64
-    assert one == digest(efficientmod(1))
-    assert one != digest(module.double())
-    with torch.no_grad():
-        module.float().head.bias[3] += 1
-    assert one != digest(module)
-    flat, square = nn.Module(), nn.Module()
-    flat.register_buffer("a", torch.zeros(4, dtype=torch.bfloat16))
-    square.register_buffer("a", torch.zeros(2, 2, dtype=torch.bfloat16))
-    assert digest(flat) != digest(square)
-    assert len(digest(nn.BatchNorm2d(1))) == 64
