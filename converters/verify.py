@@ -3,14 +3,14 @@
 Tolerance. Rounding to a precision of unit roundoff u gives every implementation of a model some
 error against float64. How much depends on the model and cannot be guessed, but it can be measured:
 torch computes the same model on the same inputs in the same precision, and its largest error is
-one draw of that round-off. Another summation order is another draw (a factor up to 2 between the
-largest of many thousands of values), and mobile kernels approximate exp, erf and rsqrt to a few
-units in the last place instead of half of one (another 2); twice that is allowed:
+one draw of that round-off. Another summation order is another draw: XNNPACK sums serially what
+torch sums in blocks (a factor of 4 for some hundred terms), and mobile kernels approximate exp, erf
+and rsqrt to a few units in the last place instead of half of one (another 2); twice that is allowed:
 
-    tolerance = 8 · max(eager error, 2u · largest |output|)
+    tolerance = 16 · max(eager error, u · largest |output|)
 
-The second term is for outputs that torch happens to compute almost exactly: the last product and
-its bias are each rounded once at least (a classifier of near-constant scores was seen at 12u).
+The second term is for outputs that torch happens to compute exactly. The largest ratio to the eager
+error seen in the agreement table is 12 (FasterNet-T0 in XNNPACK); kernels at fault had 22 and more.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ import numpy as np
 
 from edgevit.reference import Arrays, Reference
 
-FACTOR = 8
+FACTOR = 16
 UNIT_ROUNDOFF = {"fp32": 2.0**-24, "fp16": 2.0**-11}
 AGREES, REJECTED = "agrees", "rejected"
 NOT_EXECUTED, SKIPPED = "not executed on this system", "skipped"
@@ -120,7 +120,7 @@ def _compare(
     noise, signal = float((error**2).sum()), float((exact**2).sum())
     scores = exact.ndim == 3 and exact.shape[2] > 1
     top1 = float((flat_exact.argmax(1) == flat_mine.argmax(1)).mean()) if scores else None
-    floor = 2 * UNIT_ROUNDOFF[precision] * float(np.abs(exact).max(initial=0))
+    floor = UNIT_ROUNDOFF[precision] * float(np.abs(exact).max(initial=0))
     return OutputAgreement(
         name=name,
         max_abs_error=float(np.abs(error).max(initial=0)),
