@@ -5,7 +5,7 @@ error against float64. How much depends on the model and cannot be guessed, but 
 torch computes the same model on the same inputs in the same precision, and its largest error is
 one draw of that round-off. Another summation order is another draw: XNNPACK sums serially what
 torch sums in blocks (a factor of 4 for some hundred terms), and mobile kernels approximate exp, erf
-and rsqrt to a few units in the last place instead of half of one (another 2); twice that is allowed:
+and rsqrt to a few units in the last place instead of half of one (another 2); doubled:
 
     tolerance = 16 · max(eager error, u · largest |output|)
 
