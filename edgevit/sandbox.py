@@ -29,6 +29,7 @@ from .errors import ChildDied, ChildError, ChildMemory, ChildTimeout
 from .wire import receive, send
 
 _live: "weakref.WeakSet[Child]" = weakref.WeakSet()
+_counting = threading.Lock()  # a WeakSet cannot be read while another thread adds to it
 
 MEMORY_BYTES = 16 << 30
 TIMEOUT_S = 600.0
@@ -69,7 +70,8 @@ class Child:
         )
         os.close(requests_read)
         os.close(replies_write)
-        _live.add(self)
+        with _counting:
+            _live.add(self)
 
     @property
     def pid(self) -> int:
@@ -126,7 +128,8 @@ class Child:
         for stream in (self._requests, self._replies, self._stderr):
             with suppress(BrokenPipeError):  # a request that the child did not live to read
                 stream.close()
-        _live.discard(self)
+        with _counting:
+            _live.discard(self)
 
     def __enter__(self) -> Self:
         return self
@@ -176,7 +179,9 @@ def run(function: str, **arguments: Any) -> Any:
 
 def close_all() -> None:
     """End every child that is still alive: the way out on Ctrl-C or a signal."""
-    for child in list(_live):
+    with _counting:
+        children = list(_live)
+    for child in children:
         child._kill()
 
 

@@ -161,6 +161,8 @@ class _Maker:
             )
         self.watch(job.title, "verify")
         agreed = self._agreement(job, made, log)
+        if self.stopped.is_set():
+            raise EdgevitError("stopped by Ctrl-C")
         card = Card(
             artifact={
                 "file": job.place.name,
