@@ -11,6 +11,8 @@ sources      the user's own Python files and their digests
 preprocess   size, crop fraction, interpolation, mean, std, channel order; null for non-images
 labels       class names in order, or null
 agreement    see `verify`: status "agrees", "rejected", "not executed on this system", "skipped"
+rewrites     what was done to the graph before it was lowered: rule → how often, what was refused
+             and why, and why nothing was done at all where that is so; null for none asked
 placement    delegate, partitions, operators outside; null where nobody can know
 tools        versions of everything that took part
 key          digest of all that decides the file, or null for a module given from Python
@@ -46,6 +48,7 @@ class Card:
     preprocess: dict[str, Any] | None
     labels: list[str] | None
     agreement: Agreement
+    rewrites: dict[str, Any] | None
     placement: Placement | None
     tools: dict[str, str]
     key: str | None

@@ -18,6 +18,7 @@ class CoreML:
     suffix = ".mlpackage"
     runtime = "coremltools"
     needs = ("coremltools",)
+    rewrites = ()
     runs_here = sys.platform == "darwin"
     executes: ClassVar[dict[str, str]] = {
         "fp32": "declared fp32: CPU and GPU only, the Neural Engine computes in fp16",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from .repairs import group_norm_by_layer_norm, layer_norm_in_float, replaced
+from .rewrites import NAMES
 from .target import Array, Loaded, Placement, Tensor, require
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ class ExecuTorch:
     runtime = "executorch"
     needs = ("executorch", "torchao")
     runs_here = True
+    rewrites = NAMES
     executes: ClassVar[dict[str, str]] = {
         "fp32": "fp32 kernels",
         "fp16": "fp16 inputs, weights, activations and outputs; XNNPACK may accumulate in fp32",

@@ -1,18 +1,37 @@
 """Lower a saved program to one target's file; runs in a child process."""
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from edgevit.program import Program
 
+from .rewrites.rule import rewrite, rules
 from .target import find
 
 
-def lower(*, target: str, program: str, file: str, precision: str, ios: int) -> None:
-    """Write `file` from the saved program."""
-    chosen, path = find(target), Path(file)
-    chosen.lower(Program.load(Path(program)), path, precision=precision, ios=ios)
+def lower(
+    *,
+    target: str,
+    program: str,
+    file: str,
+    precision: str,
+    ios: int,
+    rewrites: Sequence[str] | None = None,
+) -> dict[str, Any] | None:
+    """Write `file` from the saved program, rewritten as asked or as the target wants it.
+
+    Returns what the rewrites did, None where there are none.
+    """
+    chosen, loaded = find(target), Program.load(Path(program))
+    names = chosen.rewrites if rewrites is None else rewrites
+    report = None
+    if names:
+        exported, done = rewrite(loaded.exported, rules(names))
+        loaded, report = replace(loaded, exported=exported), asdict(done)
+    chosen.lower(loaded, Path(file), precision=precision, ios=ios)
+    return report
 
 
 def placement(*, target: str, file: str) -> dict[str, Any] | None:

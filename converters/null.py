@@ -14,6 +14,7 @@ class Null:
     runtime = "torch"
     needs = ()
     runs_here = True
+    rewrites = ()
     executes: ClassVar[dict[str, str]] = {"fp32": "torch's own fp32 kernels"}
 
     def lower(self, program: "Program", file: Path, *, precision: str, ios: int) -> None:

@@ -18,6 +18,7 @@ class Onnx:
     runtime = "onnxruntime"
     needs = ("onnx", "onnxscript", "onnxruntime")
     runs_here = True
+    rewrites = ()
     executes: ClassVar[dict[str, str]] = {
         "fp32": "fp32 kernels",
         "fp16": "weights and activations declared fp16, inputs and outputs fp32; "

@@ -64,6 +64,7 @@ class Target(Protocol):
     suffix: ClassVar[str]  # ".pte"
     runtime: ClassVar[str]  # the package that runs the files, by the name pip knows
     needs: ClassVar[tuple[str, ...]]  # importable names; the extra called like the target has them
+    rewrites: ClassVar[tuple[str, ...]]  # files of `rewrites/`, in the order they are tried
     executes: ClassVar[dict[str, str]]  # precision → what the runtime really computes
     runs_here: ClassVar[bool]  # whether `load` can work on this operating system
 

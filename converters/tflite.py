@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from .repairs import implicit_broadcasts, linear_over_rows
+from .rewrites import NAMES
 from .target import Array, Loaded, Placement, Tensor, require
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ class TFLite:
     runtime = "ai-edge-litert"
     needs = ("litert_torch", "ai_edge_litert", "ai_edge_quantizer")
     runs_here = True
+    rewrites = NAMES
     executes: ClassVar[dict[str, str]] = {
         "fp32": "fp32 kernels",
         "fp16": "weights stored in fp16; fp32 kernels unless the app asks its delegate for fp16",

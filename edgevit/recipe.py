@@ -14,7 +14,10 @@ IOS = range(15, 19)
 
 @dataclass(frozen=True)
 class Recipe:
-    """model: a name, or PATH.py:CALLABLE. input_size: pixels. ios: oldest iOS for Core ML."""
+    """model: a name, or PATH.py:CALLABLE. input_size: pixels. ios: oldest iOS for Core ML.
+
+    rewrites: names of the graph rewrites to apply; None for those of the target, () for none.
+    """
 
     model: str
     weights: str | None = None
@@ -25,6 +28,7 @@ class Recipe:
     embed_preprocess: bool = False
     precision: str = "fp32"
     ios: int = 17
+    rewrites: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         lookup("precision", self.precision, PRECISIONS)
@@ -38,7 +42,9 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, d: Mapping[str, Any]) -> Self:
-        return cls(**{f.name: d[f.name] for f in fields(cls)})
+        rewrites = d["rewrites"]  # a list in JSON
+        chosen = {f.name: d[f.name] for f in fields(cls)}
+        return cls(**chosen | {"rewrites": rewrites if rewrites is None else tuple(rewrites)})
 
     def absolute(self) -> Self:
         """The same with full paths, so that a card leads to its model from any folder."""

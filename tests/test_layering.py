@@ -57,7 +57,7 @@ def test_imports_point_left(file):
 
 def test_the_parser_sees_what_it_should():
     convert = ROOT / "edgevit" / "pipeline" / "convert.py"
-    assert {"edgevit.converters.card", "edgevit.sandbox", "os"} <= set(imports(convert))
+    assert {"edgevit.converters.target", "edgevit.sandbox", "os"} <= set(imports(convert))
     assert "edgevit.prepare" in imports(ROOT / "edgevit" / "pipeline" / "prepared.py")
     assert place("edgevit.converters.card") > place("edgevit.models.zoo") > place("edgevit.wire")
 

@@ -16,7 +16,17 @@ import click
 from .. import __version__
 from ..errors import EdgevitError
 
-COMMANDS = ("convert", "verify", "profile", "classify", "show", "list", "doctor", "completion")
+COMMANDS = (
+    "convert",
+    "verify",
+    "explain",
+    "profile",
+    "classify",
+    "show",
+    "list",
+    "doctor",
+    "completion",
+)
 
 
 class Commands(click.Group):

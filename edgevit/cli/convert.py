@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from ..converters.rewrites import NAMES
 from ..recipe import IOS, PRECISIONS, Recipe
 from .choices import TARGET_NAMES, ModelName, Names, read_labels
 from .screen import Screen, screened
@@ -28,6 +29,8 @@ from .screen import Screen, screened
     "--ios", type=int, default=17, show_default=True, help=f"Oldest iOS ({IOS[0]}-{IOS[-1]})."
 )
 @click.option("--no-verify", is_flag=True, help="Do not run the files; their cards say so.")
+@click.option("--rewrites", type=Names(NAMES), help="Only these graph rewrites, comma-separated.")
+@click.option("--no-rewrites", is_flag=True, help="Leave the graph as torch exports it.")
 @click.option("--force", is_flag=True, help="Write into a folder that is not ours.")
 @click.option("--jobs", type=click.IntRange(1), help="Targets at a time.  [default: all cores]")
 @click.option("--timeout", type=float, default=600, show_default=True, help="Seconds per step.")
@@ -42,6 +45,8 @@ def command(
     weights: Path | None,
     labels: Path | None,
     no_verify: bool,
+    rewrites: tuple[str, ...] | None,
+    no_rewrites: bool,
     force: bool,
     jobs: int | None,
     timeout: float,
@@ -61,7 +66,12 @@ def command(
 
     with screen.progress() as watch:
         outcomes = convert(
-            Recipe(model=model, weights=str(weights) if weights else None, **recipe),
+            Recipe(
+                model=model,
+                weights=str(weights) if weights else None,
+                rewrites=() if no_rewrites else rewrites,
+                **recipe,
+            ),
             to=to,
             out=out,
             precisions=precision,

@@ -31,6 +31,7 @@ def command(screen: Screen, path: Path) -> None:
 
     chosen = {k: v for k, v in card.recipe.items() if v not in (None, False)}
     outside = card.placement.outside if card.placement else {}
+    report = card.rewrites or {"applied": {}, "left_alone": None}
     rows = {
         "artifact": f"{path} ({card.artifact['bytes'] / 1e6:.1f} MB)",
         "sha256": card.artifact["sha256"],
@@ -44,6 +45,9 @@ def command(screen: Screen, path: Path) -> None:
         "preprocess": ", ".join(f"{k} {v}" for k, v in (card.preprocess or {}).items()) or "none",
         "labels": f"{len(card.labels)}: {', '.join(card.labels[:5])} …" if card.labels else "none",
         "agreement": f"{card.agreement}, on {card.agreement.inputs} inputs",
+        "rewrites": report["left_alone"]
+        or ", ".join(f"{n} {rule}" for rule, n in report["applied"].items())
+        or "none",
         "placement": str(card.placement) if card.placement else "not known",
         "outside": ", ".join(f"{n} {op}" for op, n in outside.items()) or "nothing",
         "tools": ", ".join(f"{k} {v}" for k, v in card.tools.items()),

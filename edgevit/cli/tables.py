@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
@@ -94,6 +94,7 @@ def _details(row: Row) -> list[str]:
     outside = placement.outside.items() if placement else ()
     return [
         f"{path.name}: {artifact.card.executes}",
+        *_rewrites(artifact.card.rewrites),
         *(f"  outside the delegate: {count} {op}" for op, count in outside),
         *(
             f"  {o.name}: error {o.max_abs_error:.2e}, torch's own {o.eager_error:.2e}, allowed "
@@ -101,3 +102,14 @@ def _details(row: Row) -> list[str]:
             for o in agreed.outputs
         ),
     ]
+
+
+def _rewrites(report: dict[str, Any] | None) -> list[str]:
+    """What was done to the graph, rule by rule, and what was left alone and why."""
+    if report is None:
+        return []
+    said = [f"  {count} × {rule}" for rule, count in report["applied"].items()]
+    said += [
+        f"  {rule} left {path or 'the model'} alone: {why}" for rule, path, why in report["refused"]
+    ]
+    return [*said, f"  not rewritten: {report['left_alone']}"] if report["left_alone"] else said

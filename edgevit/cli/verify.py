@@ -12,8 +12,9 @@ from .screen import Screen, screened
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--timeout", type=float, default=600, show_default=True, help="Seconds per step.")
+@click.option("--locate", is_flag=True, help="Find the module where a rejected one goes wrong.")
 @screened
-def command(screen: Screen, paths: tuple[Path, ...], timeout: float) -> None:
+def command(screen: Screen, paths: tuple[Path, ...], timeout: float, locate: bool) -> None:
     """Run each artifact in its own runtime and hold it against the float64 model of its card."""
     from ..pipeline.convert import Limits
     from ..pipeline.verify import verify
@@ -22,6 +23,7 @@ def command(screen: Screen, paths: tuple[Path, ...], timeout: float) -> None:
     with screen.progress() as watch:
         verdicts = verify(
             artifacts_among(paths),
+            locate=locate,
             limits=Limits(timeout_s=timeout),
             watch=lambda path, stage: watch(path.name, stage),
         )
@@ -33,6 +35,7 @@ def command(screen: Screen, paths: tuple[Path, ...], timeout: float) -> None:
                 "path": str(v.path),
                 "agreement": asdict(v.agreement) if v.agreement else None,
                 "error": str(v.error) if v.error else None,
+                "location": asdict(v.location) if v.location else None,
             }
             for v in verdicts
         ]

@@ -3,62 +3,70 @@
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..converters.artifact import Artifact
 from ..converters.card import Card
+from ..converters.locate import Location
 from ..converters.target import find
 from ..converters.verify import NOT_EXECUTED, REJECTED, Agreement, agreement
 from ..errors import ArtifactError, Disagreement, EdgevitError
 from ..recipe import Recipe
 from ..reference import Reference
+from .locate import locate as locate_in
 from .prepared import REFERENCE, Limits, prepare_live, prepare_recipe
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """An artifact's agreement, or the error that kept it from being known."""
+    """An artifact's agreement, or the error that kept it from being known.
+
+    location: where a rejected one goes wrong, when that was asked for.
+    """
 
     path: Path
     artifact: Artifact | None = None
     agreement: Agreement | None = None
     error: EdgevitError | None = None
+    location: Location | None = None
 
 
 def verify(
     paths: Sequence[Path | str],
     *,
+    locate: bool = False,
     limits: Limits = Limits(),
     model: tuple[Any, Sequence[Any]] | None = None,
     watch: Callable[[Path, str], None] = lambda path, stage: None,
 ) -> list[Verdict]:
     """Run each file in its own runtime on the sixteen inputs; an artifact's error stays its own.
 
+    locate: lower what is rejected again, piece by piece, to find the module that is wrong.
     model: the module and example inputs of artifacts that were converted from a live module.
     """
-    references: dict[tuple[Recipe, str], tuple[Reference, str]] = {}
+    references: dict[tuple[Recipe, str], tuple[Reference, Path, dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory(prefix="edgevit-") as scratch:
 
-        def reference(card: Card) -> Reference:
-            """The reference for this card's model, made once for all artifacts of that model."""
-            recipe = replace(Recipe.from_dict(card.recipe), precision="fp32", ios=17)
+        def prepared(card: Card) -> tuple[Reference, Path, dict[str, Any]]:
+            """This card's reference, folder and facts, made once for all artifacts of a model."""
+            recipe = replace(Recipe.from_dict(card.recipe), precision="fp32", ios=17, rewrites=None)
             key = (recipe, card.precision)
             if key not in references:
-                folder = Path(tempfile.mkdtemp(dir=scratch))
+                folder, precisions = Path(tempfile.mkdtemp(dir=scratch)), [card.precision]
                 if model is not None:
-                    facts = prepare_live(model, recipe, [card.precision], folder, program=False)
+                    facts = prepare_live(model, recipe, precisions, folder, program=locate)
                 elif card.key is None:
                     raise ArtifactError(
                         "the card names a module given from Python, which the command cannot "
                         "build; call edgevit.verify(paths, model=(module, inputs))"
                     )
                 else:
-                    facts = prepare_recipe(recipe, [card.precision], folder, limits, program=False)
-                loaded = Reference.load(folder / REFERENCE)
-                references[key] = (loaded, facts["weights_sha256"])
-            found, weights_sha256 = references[key]
-            if weights_sha256 != card.weights_sha256:
+                    facts = prepare_recipe(recipe, precisions, folder, limits, program=locate)
+                references[key] = (Reference.load(folder / REFERENCE), folder, facts)
+            found = references[key]
+            if found[2]["weights_sha256"] != card.weights_sha256:
                 raise ArtifactError(
                     "the model built from the card has other weights than the one converted; "
                     f"were {card.recipe['weights'] or 'its code'} or the libraries changed?"
@@ -74,14 +82,25 @@ def verify(
                 if not find(artifact.target).runs_here:
                     return Verdict(path, artifact, Agreement(NOT_EXECUTED))
                 watch(path, "build the float64 model")
-                held = reference(card)
+                held, folder, facts = prepared(card)
                 watch(path, "run")
                 with artifact.open(**asdict(limits)) as session:
                     answers = [session(*row) for row in held.inputs]
                 names = [port["name"] for port in card.model["outputs"]]
                 agreed = agreement(held, answers, precision=card.precision, names=names)
-                error = Disagreement(f"{path}: {agreed}") if agreed.status == REJECTED else None
-                return Verdict(path, artifact, agreed, error)
+                if agreed.status != REJECTED:
+                    return Verdict(path, artifact, agreed)
+                error = Disagreement(f"{path}: {agreed}")
+                if not locate:
+                    return Verdict(path, artifact, agreed, error)
+                told = partial(watch, path)
+                try:
+                    where = locate_in(card, folder, facts, limits=limits, watch=told)
+                except EdgevitError as e:
+                    error = Disagreement(f"{error}; where, cannot be told: {e}")
+                    return Verdict(path, artifact, agreed, error)
+                error = Disagreement(f"{error}; {where}")
+                return Verdict(path, artifact, agreed, error, where)
             except EdgevitError as e:
                 said = str(e) if str(path) in str(e) else f"{path}: {e}"
                 return Verdict(path, artifact, error=type(e)(said))

@@ -22,6 +22,7 @@ def card(**changes: Any) -> Card:
         "preprocess": None,
         "labels": ["Käse", "猫"],
         "agreement": Agreement(AGREES, 16, (output,)),
+        "rewrites": {"applied": {"views_as_reshape": 2}, "refused": [], "left_alone": None},
         "placement": Placement("XNNPACK", 2, {"cat": 1}),
         "tools": {"torch": "2.13"},
         "key": None,

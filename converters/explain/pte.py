@@ -1,0 +1,183 @@
+"""ExecuTorch's .pte: chains of kernel and delegate calls, and the graphs inside XNNPACK's blobs."""
+
+import json
+import tempfile
+from collections.abc import Iterable
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from . import cost
+from .explanation import Explanation, Node
+from .reasons import executorch_cures, executorch_reason
+
+SAID = (
+    "A .pte calls delegates and kernels in turn; each change is a partition boundary. It holds no "
+    "module paths."
+)
+HEADER = b"XH00"  # at byte 4: a header tells where in the blob the graph's flatbuffer lies
+BYTES = {"fp16": 2, "bf16": 2, "qint8": 1, "quint8": 1, "qcint8": 1, "qdint8": 1, "qpint8": 1}
+WIDTHS = {"BYTE": 1, "CHAR": 1, "BOOL": 1, "SHORT": 2, "HALF": 2, "BFLOAT16": 2, "LONG": 8}
+WIDTHS |= {"DOUBLE": 8}
+FLOATS = ("FLOAT", "HALF", "BFLOAT16")
+PRODUCTS = ("mm", "bmm", "addmm", "linear", "matmul")
+
+
+def explain(file: Path) -> Explanation:
+    from executorch.exir._serialize._program import deserialize_pte_binary
+
+    program = deserialize_pte_binary(file.read_bytes()).program
+    plans = {plan.name: plan for plan in program.execution_plan}
+    plan = plans.get("forward") or program.execution_plan[0]
+    remarks = []
+    if len(plans) > 1:
+        remarks.append(f"method {plan.name!r} of {', '.join(sorted(plans))}")
+    blobs = [
+        program.backend_delegate_data[d.processed.index].data if "Xnnpack" in d.id else b""
+        for d in plan.delegates
+    ]
+    graphs = _xnn_graphs(blobs)
+    unknown = sorted({d.id for d in plan.delegates if "Xnnpack" not in d.id})
+    if unknown:
+        remarks.append(f"what is inside {', '.join(unknown)} cannot be read: no share for it")
+    nodes: list[Node] = []
+    calls = 0
+    for chain in plan.chains:
+        for i, instruction in enumerate(chain.instructions):
+            call = instruction.instr_args
+            kind = type(call).__name__
+            if kind == "DelegateCall":
+                inside = list(_inside(graphs[call.delegate_index], calls))
+                opaque = Node(plan.delegates[call.delegate_index].id, (), "", calls, 0.0)
+                nodes += inside or [opaque]
+                calls += 1
+            elif kind == "KernelCall":
+                trace = chain.stacktrace[i].items if chain.stacktrace else []
+                where = f"{Path(trace[-1].filename).name}:{trace[-1].lineno}" if trace else ""
+                nodes.append(_outside(plan, call, where))
+    large = sum(n.op.startswith("DepthwiseConv2d (") for n in nodes)
+    if large:
+        remarks.append(
+            f"{large} depthwise convolutions have more than {cost.TAPS} taps, for which XNNPACK "
+            "has a slow kernel only; the rewrite depthwise_in_rows would cure it"
+        )
+    names = {d.id.removesuffix("Backend").upper() for d in plan.delegates} or {"XNNPACK"}
+    return Explanation(
+        file.name, "executorch", "+".join(sorted(names)), tuple(nodes), SAID, tuple(remarks)
+    )
+
+
+def _outside(plan: Any, call: Any, where: str) -> Node:
+    operator = plan.operators[call.op_index]
+    name = operator.name.rpartition("::")[2]
+    overload = operator.overload.removesuffix("out").removesuffix("_")
+    tensors = list(_tensors(plan, call.args))
+    result = _result(tensors)
+    shape = tuple(result.sizes) if result else ()
+    dtypes = [t.scalar_type.name for t in tensors]
+    sizes = [(t.sizes, WIDTHS.get(t.scalar_type.name, 4)) for t in _once(tensors)]
+    macs = 0.0
+    if name in PRODUCTS and len(tensors) > 1:
+        operands = [t for t in tensors if len(t.sizes) > 1]
+        macs = prod(shape) * operands[0].sizes[-1] if operands else 0.0
+    elif name == "convolution" and len(tensors) > 1:
+        macs = prod(shape) * prod(tensors[1].sizes[1:])
+    factor = cost.PORTABLE_OPS.get(name, cost.PORTABLE)
+    odd = next((d.lower() for d in dtypes if d not in FLOATS), None)
+    full = f"{name}.{overload}" if overload else name
+    return Node(
+        op=full,
+        shape=shape,
+        module=where,
+        partition=None,
+        seconds=cost.seconds(macs=macs, size_bytes=cost.size_bytes(sizes), factor=factor),
+        reason=executorch_reason(full, odd_dtype=odd, rank=max([0, *(len(s) for s, _ in sizes)])),
+        cures=executorch_cures(full),
+    )
+
+
+def _tensors(plan: Any, indices: Iterable[int]) -> Iterable[Any]:
+    """The tensors among a call's arguments, lists of them included, in order."""
+    for index in indices:
+        value = plan.values[index].val
+        if type(value).__name__ == "Tensor":
+            yield value
+        elif type(value).__name__ in ("TensorList", "OptionalTensorList"):
+            yield from _tensors(plan, (i for i in value.items if i >= 0))
+
+
+def _result(tensors: list[Any]) -> Any:
+    """The first output: an out variant names its outputs last, then again as what it returns."""
+    for count in range(1, len(tensors) // 2 + 1):
+        named, returned = tensors[-2 * count : -count], tensors[-count:]
+        if all(a is b for a, b in zip(named, returned, strict=True)):
+            return returned[0]
+    return tensors[-1] if tensors else None
+
+
+def _once(tensors: Iterable[Any]) -> list[Any]:
+    return list({id(t): t for t in tensors}.values())
+
+
+def _inside(graph: dict[str, Any], partition: int) -> Iterable[Node]:
+    """The nodes of an XNNPACK graph, from flatc's JSON."""
+    values: dict[int, tuple[list[int], int]] = {}
+    for x in graph.get("xvalues", []):
+        value = x["xvalue_union"]
+        value = value.get("tensor_value", value)
+        dtype = str(value["datatype"]).removeprefix("xnn_datatype_")
+        values[value["id_out"]] = (value.get("dims", []), BYTES.get(dtype, 4))
+    for x in graph.get("xnodes", []):
+        op, node = x["xnode_union_type"].removeprefix("XNN"), x["xnode_union"]
+        # 2**32 - 1 is "no tensor", of a missing bias.
+        used = [values[node[k]] for k in sorted(node) if k.endswith("_id") and node[k] in values]
+        shape = values.get(node.get("output_id", -1), ([], 4))[0]
+        window = prod(node.get(f"{k}_height", 1) * node.get(f"{k}_width", 1) for k in _KERNELS)
+        factor, macs = 1.0, 0.0
+        if op == "FullyConnected":
+            macs = prod(shape) * values[node["filter_id"]][0][-1]
+        elif op == "BatchMatrixMultiply":
+            macs = prod(shape) * values[node["input1_id"]][0][-1]
+        elif op == "ConvTranspose2d":
+            sources = prod(values[node["input1_id"]][0])
+            macs = sources * node["group_output_channels"] * window
+        elif op == "DepthwiseConv2d":
+            macs, factor = prod(shape) * window, cost.depthwise_factor(window)
+            op += f" ({window} taps)" if factor > 1 else ""
+        elif op == "Conv2d":
+            macs = prod(shape) * node["group_input_channels"] * window
+        elif window > 1:  # poolings
+            macs = prod(shape) * window
+        spent = cost.seconds(macs=macs, size_bytes=cost.size_bytes(used), factor=factor)
+        yield Node(op, tuple(shape), "", partition, spent)
+
+
+_KERNELS = ("kernel", "pooling")
+
+
+def _xnn_graphs(blobs: list[bytes]) -> list[dict[str, Any]]:
+    """Each blob's graph as plain values, by the schema and the flatc that come with ExecuTorch."""
+    from executorch.backends.xnnpack.serialization import xnnpack_graph_serialize as xnn
+    from executorch.exir._serialize._flatbuffer import _run_flatc
+
+    graphs: list[dict[str, Any]] = [{} for _ in blobs]
+    with tempfile.TemporaryDirectory(prefix="edgevit-") as scratch:
+        folder = Path(scratch)
+        (folder / "schema.fbs").write_bytes(xnn._get_schema_bytes())
+        written = []
+        for i, blob in enumerate(blobs):
+            if not blob:
+                continue
+            if blob[4:8] == HEADER:
+                header = xnn.XNNHeader.from_bytes(blob[: xnn.XNNHeader.EXPECTED_LENGTH])
+                start = header.flatbuffer_offset
+                blob = blob[start : start + header.flatbuffer_size]
+            written.append(folder / f"graph{i}.bin")
+            written[-1].write_bytes(blob)
+        if written:
+            options = ["--json", "--defaults-json", "--strict-json", "--raw-binary", "-o", scratch]
+            _run_flatc([*options, str(folder / "schema.fbs"), "--", *map(str, written)])
+        for file in written:
+            index = int(file.stem.removeprefix("graph"))
+            graphs[index] = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+    return graphs

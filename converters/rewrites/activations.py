@@ -1,0 +1,81 @@
+"""Activations and norms without a kernel in the delegate, written with those that have one.
+
+    before   elu(x)                                     before   x / max(‖x‖, eps)
+    after    max(x, 0) + (exp(min(x, 0)) − 1)           after    x · rsqrt(max(1ᵀx², eps²))
+
+Why: outside the delegate ELU runs 23 times, softplus and mish 9 times slower.
+"""
+
+from typing import cast
+
+import torch
+from torch.fx import Node
+
+from .graph import Graph, arguments, aten, axes, dtype, rank, shape_of
+from .rule import Refused, rule
+
+
+@rule(aten.elu.default)
+def elu_by_clamps(g: Graph, node: Node) -> Node | None:
+    """ELU becomes two clamps and an exponential."""
+    x, alpha, scale, input_scale = arguments(node)
+    if scale != 1 or input_scale != 1:
+        raise Refused("it scales its output or input")
+    above = g(aten.clamp.default, x, 0.0, None)
+    below = g(aten.exp.default, g(aten.clamp.default, x, None, 0.0))
+    below = g(aten.sub.Tensor, below, g.number(1.0, x))
+    below = below if alpha == 1 else g(aten.mul.Tensor, below, g.number(alpha, x))
+    return g(aten.add.Tensor, above, below)
+
+
+@rule(aten.softplus.default)
+def softplus_by_log(g: Graph, node: Node) -> Node | None:
+    """Softplus becomes max(x, 0) + log(1 + exp(−|x|)), which never overflows."""
+    x, beta, _ = arguments(node)
+    if beta != 1:
+        raise Refused(f"its beta is {beta}")
+    return _softplus(g, x)
+
+
+@rule(aten.mish.default)
+def mish_by_log(g: Graph, node: Node) -> Node | None:
+    """Mish becomes x · tanh(softplus(x))."""
+    x = cast(Node, node.args[0])
+    return g(aten.mul.Tensor, x, g(aten.tanh.default, _softplus(g, x)))
+
+
+def _softplus(g: Graph, x: Node) -> Node:
+    small = g(aten.exp.default, g(aten.neg.default, g(aten.abs.default, x)))
+    log = g(aten.log.default, g(aten.add.Tensor, small, g.number(1.0, x)))
+    return g(aten.add.Tensor, g(aten.relu.default, x), log)
+
+
+@rule(aten.clamp_min.default)
+def clamp_min_by_clamp(g: Graph, node: Node) -> Node | None:
+    """One-sided clamps become clamp."""
+    return g(aten.clamp.default, node.args[0], float(cast(float, node.args[1])), None)
+
+
+@rule(aten.linalg_vector_norm.default)
+def length_by_product(g: Graph, node: Node) -> Node | None:
+    """The length of a vector becomes the root of a product of its squares with ones."""
+    x, order, dim, keep, kind = arguments(node)
+    over = axes(dim, rank(x))
+    if order != 2 or len(over) != 1 or kind not in (None, dtype(x)):
+        raise Refused(f"a norm of order {order} over axes {over}")
+    square = g(aten.mul.Tensor, x, x)
+    turned = [*(d for d in range(rank(x)) if d != over[0]), over[0]]
+    ones = g.constant(torch.ones([1, shape_of(x)[over[0]]], dtype=dtype(x)))
+    total = g(aten.linear.default, g.permute(square, turned), ones)
+    back = sorted(range(rank(x)), key=turned.__getitem__)
+    root = g(aten.sqrt.default, g.permute(total, back))
+    return root if keep else g.reshape(root, shape_of(node))
+
+
+RULES = (
+    elu_by_clamps,
+    softplus_by_log,
+    mish_by_log,
+    clamp_min_by_clamp,
+    length_by_product,
+)

@@ -1,0 +1,231 @@
+"""Scales and shifts per channel, folded into the convolution or linear layer beside them.
+
+    before   conv ── batch norm ── mul(gamma)              before   x ── mul(w) ── add(b) ── linear
+    after    conv'                                         after    x ── linear'
+
+Why: each is a pass over memory for nothing; LayerScale, batch norm, the affine part of a LayerNorm
+and attention's 1/sqrt(d) all are of this kind.
+Not when: something else reads what lies between, or (for a shift before it) the convolution pads.
+"""
+
+import operator
+from typing import Any, cast
+
+import torch
+from torch.fx import Node
+
+from .graph import Graph, argument, aten, constant_of, is_constant, rank, shape_of
+from .rule import Refused, rule
+
+PRODUCTS = (aten.conv2d.default, aten.linear.default)
+VIEWS = (aten.reshape.default, aten.permute.default)
+BATCHED = (aten.bmm.default, aten.matmul.default)
+
+
+def channel_axis(product: Node) -> int:
+    """Where a convolution or a linear layer has its channels."""
+    return 1 if product.target is aten.conv2d.default else rank(product) - 1
+
+
+def per_channel(constant: Any, of: Node, axis: int) -> torch.Tensor | None:
+    """A number or constant as one value per channel of `of` along `axis`, or None if it is not."""
+    size = shape_of(of)[axis]
+    if isinstance(constant, int | float):
+        return torch.full([size], float(constant), dtype=torch.float64)
+    if not is_constant(constant):
+        return None
+    value = constant_of(constant).double()
+    if value.dim() > rank(of):
+        return None
+    value = value.reshape([1] * (rank(of) - value.dim()) + list(value.shape))
+    if value.numel() == 1:
+        return value.reshape(1).expand(size).clone()
+    if value.numel() != size or value.shape[axis] != size:
+        return None
+    return value.reshape(size)
+
+
+def scale_and_shift(node: Node) -> tuple[Node, Any, Any] | None:
+    """(x, scale, shift) of a mul, div, add or sub by something constant."""
+    a, b = cast(tuple[Any, Any], node.args[:2])
+    if argument(node, "alpha", 1) not in (1, None):
+        return None
+    if not isinstance(a, Node) or (is_constant(a) and isinstance(b, Node)):
+        if node.target not in (aten.add.Tensor, aten.mul.Tensor):
+            return None
+        a, b = b, a
+    if not isinstance(a, Node) or is_constant(a) or (isinstance(b, Node) and not is_constant(b)):
+        return None
+    if isinstance(b, Node) and not constant_of(b).is_floating_point():
+        return None
+    if shape_of(a) != shape_of(node):
+        return None
+    match node.target:
+        case aten.mul.Tensor:
+            return a, b, None
+        case aten.div.Tensor:
+            return a, (1 / b if not isinstance(b, Node) else ("1/", b)), None
+        case aten.add.Tensor:
+            return a, None, b
+        case _:
+            return a, None, (-b if not isinstance(b, Node) else ("-", b))
+
+
+def _values(constant: Any, of: Node, axis: int) -> torch.Tensor | None:
+    if isinstance(constant, tuple):
+        inner = per_channel(constant[1], of, axis)
+        return None if inner is None else (1 / inner if constant[0] == "1/" else -inner)
+    return per_channel(constant, of, axis)
+
+
+@rule(operator.getitem)
+def batch_norm_by_affine(g: Graph, node: Node) -> Node | None:
+    """A batch norm with fixed statistics is a scale and a shift per channel."""
+    norm, i = cast(tuple[Node, int], node.args)
+    if norm.target is not aten._native_batch_norm_legit_no_training.default or i != 0:
+        return None
+    x, weight, bias, mean, variance, _, eps = cast(Any, norm.args)
+    return _batch_norm(g, x, weight, bias, mean, variance, eps)
+
+
+@rule(aten.batch_norm.default)
+def batch_norm_in_one_by_affine(g: Graph, node: Node) -> Node | None:
+    """The same, of the operator that torch.export leaves in other versions."""
+    x, weight, bias, mean, variance, training, _, eps, _ = cast(Any, node.args)
+    if training or mean is None:
+        raise Refused("it takes its statistics from the batch (train mode)")
+    return _batch_norm(g, x, weight, bias, mean, variance, eps)
+
+
+def _batch_norm(
+    g: Graph, x: Node, weight: Any, bias: Any, mean: Node, variance: Node, eps: float
+) -> Node:
+    if not all(is_constant(n) for n in (weight, bias, mean, variance) if n is not None):
+        raise Refused("its statistics are computed, not constant")
+    kind = constant_of(mean).dtype
+    gain = (constant_of(variance).double() + eps).rsqrt()
+    gain = gain if weight is None else gain * constant_of(weight).double()
+    shift = -constant_of(mean).double() * gain
+    shift = shift if bias is None else shift + constant_of(bias).double()
+    shape = [1, -1, *[1] * (rank(x) - 2)]
+    scaled = g(aten.mul.Tensor, x, g.constant(gain.reshape(shape).to(kind)))
+    return g(aten.add.Tensor, scaled, g.constant(shift.reshape(shape).to(kind)))
+
+
+def constant_weights(product: Node) -> tuple[torch.Tensor, torch.Tensor | None] | None:
+    """Weight and bias, when both are constant and nothing else reads them in another way."""
+    weight, bias = argument(product, "weight"), argument(product, "bias")
+    if not is_constant(weight) or not (bias is None or is_constant(bias)):
+        return None
+    return constant_of(weight).double(), None if bias is None else constant_of(bias).double()
+
+
+def with_weights(
+    g: Graph, product: Node, x: Node, weight: torch.Tensor, bias: torch.Tensor | None
+) -> Node:
+    """The same convolution or linear layer with other weights, rounded once."""
+    kind = constant_of(argument(product, "weight")).dtype
+    constants = [None if t is None else g.constant(t.to(kind)) for t in (weight, bias)]
+    return g(product.target, x, *constants, *product.args[3:], **product.kwargs)
+
+
+@rule(aten.mul.Tensor, aten.div.Tensor, aten.add.Tensor, aten.sub.Tensor)
+def affine_into_what_precedes(g: Graph, node: Node) -> Node | None:
+    """conv(x) · s + b is a convolution with other weights."""
+    found = scale_and_shift(node)
+    if found is None:
+        return None
+    product, scale, shift = found
+    if product.target not in PRODUCTS or len(product.users) != 1:
+        return None
+    weights, axis = constant_weights(product), channel_axis(product)
+    s, b = (None if v is None else _values(v, product, axis) for v in (scale, shift))
+    if weights is None or (s is None and b is None):
+        return None
+    weight, bias = weights
+    if s is not None:
+        weight = weight * s.reshape([-1, *[1] * (weight.dim() - 1)])
+        bias = None if bias is None else bias * s
+    if b is not None:
+        bias = b if bias is None else bias + b
+    return with_weights(g, product, cast(Node, product.args[0]), weight, bias)
+
+
+@rule(*PRODUCTS)
+def affine_into_what_follows(g: Graph, node: Node) -> Node | None:
+    """A convolution or linear layer of x · s + b has other weights, where it alone reads that."""
+    affine = cast(Node, node.args[0])
+    if affine.target not in (aten.mul.Tensor, aten.div.Tensor, aten.add.Tensor, aten.sub.Tensor):
+        return None
+    found, weights = scale_and_shift(affine), constant_weights(node)
+    if found is None or weights is None:
+        return None
+    if any(u.target not in PRODUCTS or u.args[0] is not affine for u in affine.users):
+        return None
+    x, scale, shift = found
+    axis = channel_axis(node)
+    s, b = (None if v is None else _values(v, x, axis) for v in (scale, shift))
+    if s is None and b is None:
+        return None
+    weight, bias = weights
+    groups = cast(int, argument(node, "groups", 1)) if node.target is PRODUCTS[0] else 1
+    per_group = weight.shape[1]
+    if b is not None:
+        padding = argument(node, "padding") if node.target is PRODUCTS[0] else [0]
+        if padding == "same" or any(cast(Any, padding)):
+            raise Refused("it shifts the zeros of the padding too")
+        rows = b.reshape(groups, per_group).repeat_interleave(weight.shape[0] // groups, 0)
+        summed = weight.flatten(2).sum(-1) if weight.dim() > 2 else weight
+        added = (summed * rows).sum(-1)
+        bias = added if bias is None else bias + added
+    if s is not None:
+        rows = s.reshape(groups, per_group).repeat_interleave(weight.shape[0] // groups, 0)
+        weight = weight * rows.reshape(*rows.shape, *[1] * (weight.dim() - 2))
+    return with_weights(g, node, x, weight, bias)
+
+
+@rule(aten.reshape.default)
+def affine_past_reshape(g: Graph, node: Node) -> Node | None:
+    """A scale per last axis moves behind a reshape that keeps that axis, nearer to a product."""
+    affine = cast(Node, node.args[0])
+    arithmetic = (aten.mul.Tensor, aten.add.Tensor)
+    if affine.target not in arithmetic or len(affine.users) != 1:
+        return None
+    if shape_of(affine)[-1] != shape_of(node)[-1]:
+        return None
+    a, b = cast(tuple[Any, Any], affine.args[:2])
+    x, c = (b, a) if is_constant(a) else (a, b)
+    if not is_constant(c) or not isinstance(x, Node) or is_constant(x):
+        return None
+    if shape_of(x) != shape_of(affine):
+        return None
+    values = per_channel(c, affine, rank(affine) - 1)
+    if values is None or constant_of(c).numel() == 1:
+        return None
+    return g(affine.target, g.reshape(x, shape_of(node)), g.reshape(c, (len(values),)))
+
+
+@rule(aten.mul.Tensor)
+def scale_nearer_to_weights(g: Graph, node: Node) -> Node | None:
+    """A number times a view, or times a batched product, goes before it."""
+    x, number = cast(tuple[Any, Any], node.args[:2])
+    if not isinstance(x, Node) or len(x.users) > 1 or x.op != "call_function":
+        return None
+    if isinstance(number, Node):
+        if not is_constant(number) or constant_of(number).numel() != 1:
+            return None
+        number = float(constant_of(number))
+    if x.target not in (*VIEWS, *BATCHED) or shape_of(x) != shape_of(node):
+        return None
+    scaled = g(aten.mul.Tensor, x.args[0], number)
+    return g(x.target, scaled, *x.args[1:], **x.kwargs)
+
+
+RULES = (
+    batch_norm_by_affine,
+    batch_norm_in_one_by_affine,
+    affine_into_what_precedes,
+    affine_into_what_follows,
+    affine_past_reshape,
+    scale_nearer_to_weights,
+)

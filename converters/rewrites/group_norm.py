@@ -1,0 +1,51 @@
+"""GroupNorm of a map as means over its pixels and products over its channels.
+
+    before   x ── group_norm(G, w, b)
+    after    m = P(mean(x));  d = x − m;  y = d · rsqrt(P(mean(d²)) + eps) · w + b
+             mean: over height and width;  P: a 1×1 convolution with 1/(C/G) inside each group
+
+Why: no mobile delegate has GroupNorm, and a mean of short means loses fewer digits than the long
+sum of the runtimes' own kernels. P costs C² on a single pixel.
+Not when: it is no map of rank 4.
+"""
+
+from typing import Any, cast
+
+import torch
+from torch.fx import Node
+
+from .graph import Graph, arguments, aten, dtype, rank, shape_of
+from .rule import Refused, rule
+
+
+@rule(aten.group_norm.default)
+def group_norm_by_means(g: Graph, node: Node) -> Node | None:
+    """GroupNorm becomes a mean over pixels and a product over the channels of each group."""
+    x, groups, weight, bias, eps, _ = arguments(node)
+    if rank(x) != 4:
+        raise Refused(f"its input has rank {rank(x)}")
+
+    def mean(of: Node, plus: float = 0.0) -> Node:
+        pixels = g(aten.mean.dim, of, [2, 3], True)
+        return g.conv1x1(pixels, *_within_groups(g, x, groups, plus))
+
+    deviation = g(aten.sub.Tensor, x, mean(x))
+    square = g(aten.mul.Tensor, deviation, deviation)
+    y = g(aten.mul.Tensor, deviation, g(aten.rsqrt.default, mean(square, eps)))
+    for op, p in ((aten.mul.Tensor, weight), (aten.add.Tensor, bias)):
+        y = y if p is None else g(op, y, g.reshape(cast(Node, p), (1, -1, 1, 1)))
+    return y
+
+
+def _within_groups(g: Graph, x: Node, groups: int, plus: float) -> tuple[Node, Any]:
+    """Weight and bias of the mean over the channels of each group; one row where all are one."""
+    channels = shape_of(x)[1]
+    size = channels // groups
+    rows = 1 if groups == 1 else channels
+    group = torch.arange(channels) // size
+    weight = (group[:rows, None] == group[None, :]).to(dtype(x)) / size
+    bias = g.constant(torch.full([rows], plus, dtype=dtype(x))) if plus else None
+    return g.constant(weight), bias
+
+
+RULES = (group_norm_by_means,)

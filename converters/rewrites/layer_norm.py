@@ -1,0 +1,63 @@
+"""LayerNorm as two products with a constant, which every delegate takes.
+
+    before   x ── layer_norm(w, b)
+    after    d = x − M x;   y = d · rsqrt(M d² + eps) · w + b        M: the product with 1/C
+
+Why: XNNPACK has no LayerNorm; in ExecuTorch each one is a partition boundary and a portable kernel,
+3.5 times slower than this form. The mean is taken first and then the squares of what is left, as
+LayerNorm does itself, so that a mean much larger than the deviation costs no digits. `w` and `b`
+are folded into the layer that follows (affine.py).
+Where the norm reads a map that was turned channels last, it stays a map: M is a 1×1 convolution.
+Not when: it normalises over more than the last axis.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch.fx import Node
+
+from .graph import Graph, arguments, aten, dtype, rank, shape_of
+from .layout import TO_LAST, permuted
+from .rule import Refused, rule
+
+
+@rule(aten.layer_norm.default)
+def layer_norm_by_products(g: Graph, node: Node) -> Node | None:
+    """LayerNorm becomes two products with 1/C, a difference, a square and a reciprocal root."""
+    x, shape, weight, bias, eps, _ = arguments(node)
+    if len(shape) != 1:
+        raise Refused(f"it normalises over {len(shape)} axes")
+    found = permuted(x)
+    if found is not None and found[1] == TO_LAST:
+        y = normalised(g, found[0], 1, eps)
+        y = g.permute(y, TO_LAST)
+    elif rank(x) > 3:  # litert-torch 0.10 refuses a linear layer over [.., 1, C] of rank 4
+        rows = g.reshape(x, (math.prod(shape_of(x)[:-1]), shape_of(x)[-1]))
+        y = g.reshape(normalised(g, rows, 1, eps), shape_of(x))
+    else:
+        y = normalised(g, x, rank(x) - 1, eps)
+    for op, p in ((aten.mul.Tensor, weight), (aten.add.Tensor, bias)):
+        y = y if p is None else g(op, y, p)
+    return y
+
+
+def normalised(g: Graph, x: Node, axis: int, eps: float, *, centred: bool = True) -> Node:
+    """x without its mean (unless `centred` is off), over its standard deviation, along `axis`."""
+    deviation = g(aten.sub.Tensor, x, averaged(g, x, axis)) if centred else x
+    square = g(aten.mul.Tensor, deviation, deviation)
+    spread = g(aten.rsqrt.default, averaged(g, square, axis, eps))
+    return g(aten.mul.Tensor, deviation, spread)
+
+
+def averaged(g: Graph, x: Node, axis: int, plus: float = 0.0) -> Node:
+    """The mean along the last axis, or along the channels of a map, kept as an axis of length 1."""
+    size = shape_of(x)[axis]
+    weight = g.constant(torch.full([1, size], 1 / size, dtype=dtype(x)))
+    bias: Any = g.constant(torch.full([1], plus, dtype=dtype(x))) if plus else None
+    if axis == rank(x) - 1:
+        return g(aten.linear.default, x, weight, bias)
+    return g.conv1x1(x, weight, bias)
+
+
+RULES = (layer_norm_by_products,)

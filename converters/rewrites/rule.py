@@ -1,0 +1,152 @@
+"""The engine: rules turn a graph into an equal one, until none applies any more.
+
+A rule is a function of the graph and a node whose operator it is registered for. It returns the
+node that takes the old one's place, None where it has nothing to say, or raises Refused with the
+reason why what it looks for is there but cannot be rewritten.
+
+    @rule(aten.elu.default)
+    def elu_by_clamps(g: Graph, node: Node) -> Node | None: ...
+"""
+
+import importlib
+import warnings
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+from torch.fx import Node
+
+from edgevit.lookup import lookup
+
+from . import NAMES
+from .graph import Graph, module_path
+
+PASSES = 60  # a graph that is not at rest by then has two rules that undo each other
+
+
+class Refused(Exception):
+    """Why a rule leaves a node alone that it could have been meant for."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """name: the function's. ops: the operators of the nodes it is called on."""
+
+    name: str
+    ops: frozenset[Any]
+    apply: Callable[[Graph, Node], Node | None]
+
+    @property
+    def summary(self) -> str:
+        """The first line of its documentation."""
+        return (self.apply.__doc__ or "").strip().partition("\n")[0]
+
+
+def rules(names: Sequence[str]) -> list[Rule]:
+    """The rules in these files of this folder, in order."""
+    found: list[Rule] = []
+    for name in names:
+        place = f"{__package__}.{lookup('rewrite', name, {n: n for n in NAMES})}"
+        found += importlib.import_module(place).RULES
+    return found
+
+
+def rule(*ops: Any) -> Callable[[Callable[[Graph, Node], Node | None]], Rule]:
+    """Register a function for nodes of these operators."""
+    return lambda function: Rule(function.__name__, frozenset(ops), function)
+
+
+@dataclass(frozen=True)
+class Report:
+    """applied: rule → how often. refused: (rule, module path, reason), each once.
+
+    left_alone: why the program was not rewritten at all, or None.
+    """
+
+    applied: dict[str, int] = field(default_factory=dict)
+    refused: tuple[tuple[str, str, str], ...] = ()
+    left_alone: str | None = None
+
+
+def rewrite(exported: ExportedProgram, rules: Sequence[Rule]) -> tuple[ExportedProgram, Report]:
+    """An equal program in which no rule applies any more, and what was done.
+
+    A program that writes its buffers or inputs, or that a rule stumbles over, comes back as it was.
+    """
+    signature = exported.graph_signature
+    if signature.buffers_to_mutate or signature.user_inputs_to_mutate:
+        return exported, Report(left_alone="the model writes to its buffers or inputs")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            plain = exported.run_decompositions({})  # in-place operators become plain ones
+            signature = plain.graph_signature
+            if signature.buffers_to_mutate or signature.user_inputs_to_mutate:
+                return exported, Report(left_alone="the model writes to its buffers or inputs")
+            graph = Graph(plain.module())  # type: ignore[arg-type]
+            report = _until_at_rest(graph, rules)
+            if not report.applied:
+                return exported, report
+            graph.module.graph.lint()
+            graph.module.recompile()
+            inputs, _ = exported.example_inputs
+            return torch.export.export(graph.module, inputs), report
+    except Exception as e:
+        reason = " ".join(str(e).split())[:300]
+        return exported, Report(left_alone=f"{type(e).__name__}: {reason}")
+
+
+def _until_at_rest(graph: Graph, rules: Sequence[Rule]) -> Report:
+    by_op: dict[Any, list[Rule]] = {}
+    for r in rules:
+        for op in r.ops:
+            by_op.setdefault(op, []).append(r)
+    applied: Counter[str] = Counter()
+    refused: dict[tuple[str, str, str], None] = {}
+    _sweep(graph)
+    for _ in range(PASSES):
+        before = applied.total()
+        refused.clear()  # only what still stands at the end
+        for node in list(graph.module.graph.nodes):
+            for r in by_op.get(node.target, ()) if node.op == "call_function" else ():
+                if node.graph is None or node._erased:
+                    break
+                try:
+                    new = r.apply(graph.at(node), node)
+                except Refused as e:
+                    refused[r.name, module_path(node), str(e)] = None
+                    continue
+                if new is not None and new is not node:
+                    applied[r.name] += 1
+                    node.replace_all_uses_with(new)
+                    erase(graph, node)
+                    break
+        if applied.total() == before:
+            break
+    else:
+        raise RecursionError(f"the rules do not come to rest: {applied.most_common(4)}")
+    _sweep(graph)
+    return Report(dict(applied), tuple(refused))
+
+
+def erase(graph: Graph, node: Node) -> None:
+    """Remove a node that nothing uses, and what only it used."""
+    stack = [node]
+    while stack:
+        dead = stack.pop()
+        if dead._erased or dead.users or dead.op in ("placeholder", "output"):
+            continue
+        stack += dead.all_input_nodes
+        graph.module.graph.erase_node(dead)
+
+
+def _sweep(graph: Graph) -> None:
+    """Remove what nothing uses, weights too; guards on the inputs' shapes too, which are fixed."""
+    for node in reversed(list(graph.module.graph.nodes)):
+        if node.op == "call_module" and not node.users:
+            graph.module.graph.erase_node(node)
+    graph.module.graph.eliminate_dead_code()
+    graph.forget_unused()

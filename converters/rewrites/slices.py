@@ -1,0 +1,70 @@
+"""Slices moved up to the weights that compute what they keep.
+
+    before   x ── linear(3C) ──┬─ reshape ── slice q        before   x ── conv(2C) ──┬─ slice a
+                               ├─ reshape ── slice k                                 └─ slice b
+                               └─ reshape ── slice v
+    after    x ──┬─ linear(C) ── q                          after    x ──┬─ conv(C) ── a
+                 ├─ linear(C) ── k                                       └─ conv(C) ── b
+                 └─ linear(C) ── v
+Why: a slice is a copy, and in ExecuTorch a split or an unbind is outside the delegate; the products
+cost the same. The 1/sqrt(d) of attention then goes into the weights of q alone.
+Not when: something else reads the whole, or slices overlap.
+"""
+
+import math
+from itertools import pairwise
+from typing import Any, cast
+
+from torch.fx import Node
+
+from .affine import channel_axis, constant_weights, with_weights
+from .graph import Graph, argument, aten, rank, shape_of
+from .rule import rule
+
+
+@rule(aten.slice.Tensor)
+def slice_before_reshape(g: Graph, node: Node) -> Node | None:
+    """A slice of the leading part of an axis that a reshape has split is a slice of that axis."""
+    view, axis, start, end = cast(Any, node.args[:4])
+    if view.target is not aten.reshape.default:
+        return None
+    source, shape = cast(Node, view.args[0]), shape_of(view)
+    before = math.prod(shape[:axis])
+    for a in range(rank(source)):
+        if math.prod(shape_of(source)[:a]) == before:
+            # `source` splits at the same place: the sliced axis must fit into its axis `a`
+            size, inner, last = shape_of(source)[a], 1, axis
+            while inner * shape[axis] < size and last + 1 < len(shape):
+                last += 1
+                inner *= shape[last]
+            if inner * shape[axis] == size:
+                cut = g.slice(source, a, start * inner, end * inner)
+                return g.reshape(cut, shape_of(node))
+    return None
+
+
+@rule(aten.slice.Tensor)
+def slice_of_product(g: Graph, node: Node) -> Node | None:
+    """A slice of a product's channels is the product with a part of the weights."""
+    product, axis, start, end = cast(Any, node.args[:4])
+    if product.target not in (aten.linear.default, aten.conv2d.default):
+        return None
+    if axis != channel_axis(product) or argument(product, "groups", 1) not in (1, None):
+        return None
+    ranges = []
+    for user in product.users:
+        if user.target is not aten.slice.Tensor or user.args[1] != axis:
+            return None
+        ranges.append((user.args[2], user.args[3]))
+    ranges.sort()
+    if any(b[0] < a[1] for a, b in pairwise(ranges)):
+        return None
+    weights = constant_weights(product)
+    if weights is None:
+        return None
+    weight, bias = weights
+    part = None if bias is None else bias[start:end]
+    return with_weights(g, product, product.args[0], weight[start:end], part)
+
+
+RULES = (slice_before_reshape, slice_of_product)

@@ -1,0 +1,196 @@
+"""One job of a conversion: its file lowered, placed, held against float64, and published.
+
+A file that was rewritten and then does not load, computes something else, or leaves operators
+outside the delegate is made once more from the graph as torch exported it, and the better one of
+the two is kept. The card says which, and why.
+"""
+
+import shutil
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .. import digest
+from ..converters.artifact import Artifact, Session
+from ..converters.card import Card, card_of
+from ..converters.target import Placement, find
+from ..converters.tools import tools
+from ..converters.verify import NOT_EXECUTED, REJECTED, SKIPPED, Agreement, agreement
+from ..errors import ChildError, ChildMemory, ChildTimeout, Disagreement, EdgevitError
+from ..reference import Reference
+from ..staging import explained, publish, remove
+from .prepared import PROGRAM, REFERENCE, Limits
+from .reuse import Job, key_of
+
+# What the rewrites did, where the file runs, and how it agrees.
+Lowered = tuple[dict[str, Any] | None, dict[str, Any] | None, Agreement]
+Watch = Callable[[str, str], None]  # told the job ("executorch fp32") and its stage ("lower")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job: an artifact, fresh or found unchanged, or the error that ended it."""
+
+    job: Job
+    artifact: Artifact | None = None
+    unchanged: bool = False
+    error: EdgevitError | None = None
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes one job's artifact from the prepared model; called side by side."""
+
+    work: Path
+    out: Path
+    facts: dict[str, Any]
+    labels: Sequence[str] | None
+    limits: Limits
+    watch: Watch
+    verify: bool
+    keyed: bool
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self, job: Job) -> Outcome:
+        folder = self.work / job.title.replace(" ", "-")
+        folder.mkdir()
+        log = folder / "log"
+        try:
+            with explained(self.out):
+                artifact = self._make(job, folder / job.place.name, log)
+        except EdgevitError as e:
+            if self.stopped.is_set():  # ended by Ctrl-C: its log tells nothing
+                return Outcome(job, error=e)
+            self.watch(job.title, "failed")
+            said = keep_log(keep_log(str(e), log, job), log.with_name("run.log"), job)
+            return Outcome(job, error=type(e)(f"{job.title}: {said}"))
+        self.watch(job.title, "done")
+        return Outcome(job, artifact)
+
+    def _make(self, job: Job, made: Path, log: Path) -> Artifact:
+        report, placed, agreed = self._best(job, made, log)
+        if self.stopped.is_set():
+            raise EdgevitError("stopped by Ctrl-C")
+        card = Card(
+            artifact={
+                "file": job.place.name,
+                "sha256": digest.of(made),
+                "bytes": digest.size_bytes(made),
+            },
+            target=job.target,
+            executes=find(job.target).executes[job.recipe.precision],
+            recipe=job.recipe.as_dict(),
+            model=self.facts["facts"],
+            weights_sha256=self.facts["weights_sha256"],
+            sources=self.facts["sources"],
+            preprocess=self.facts["preprocess"],
+            labels=list(self.labels) if self.labels else None,
+            agreement=agreed,
+            rewrites=report,
+            placement=Placement(**placed) if placed else None,
+            tools=tools(job.target),
+            key=key_of(job, self.labels) if self.keyed else None,
+        )
+        if agreed.status == REJECTED:
+            aside = job.place.with_name(job.place.name + ".rejected")
+            _place(made, aside, card)
+            raise Disagreement(f"{agreed}; the file is kept as {aside}")
+        _place(made, job.place, card)
+        for stale in (".log", ".rejected", ".rejected.json"):  # of a try that failed before
+            remove(job.place.with_name(job.place.name + stale))
+        return Artifact.read(job.place)
+
+    def _best(self, job: Job, made: Path, log: Path) -> Lowered:
+        """The rewritten form, unless it fails or the plain one leaves less outside the delegate."""
+        asked = job.recipe.rewrites
+        if not (find(job.target).rewrites if asked is None else asked):
+            return self._lowered(job, made, log, ())
+        rewritten, reason = None, ""
+        try:
+            rewritten = self._lowered(job, made, log, asked)
+            _, placed, agreed = rewritten
+            if agreed.status == REJECTED:
+                reason = str(agreed)
+            elif placed is None or not placed["outside"]:
+                return rewritten
+        except (ChildTimeout, ChildMemory):
+            raise
+        except ChildError as e:
+            if self.stopped.is_set():
+                raise
+            reason = str(e)
+        plain = made.with_name(f"plain-{made.name}")
+        try:
+            _, placed, agreed = self._lowered(job, plain, log, ())
+        except ChildError:
+            if rewritten and not reason:
+                return rewritten
+            raise
+        if not reason and rewritten:
+            before, after = _cuts(rewritten[1]), _cuts(placed)
+            if agreed.status == REJECTED or before <= after:
+                return rewritten
+            reason = f"it has {before} partitions and operators outside them, {after} without"
+        remove(made)
+        plain.rename(made)
+        left_alone = f"once rewritten, {reason}"
+        return {"applied": {}, "refused": [], "left_alone": left_alone}, placed, agreed
+
+    def _lowered(self, job: Job, made: Path, log: Path, rewrites: Sequence[str] | None) -> Lowered:
+        """Write `made`; what the rewrites did, where it runs, and how it agrees."""
+        self.watch(job.title, "lower")
+        with self.limits.child(log) as child:
+            report = child.call(
+                "edgevit.converters.lowering:lower",
+                target=job.target,
+                program=self.work / PROGRAM,
+                file=made,
+                precision=job.recipe.precision,
+                ios=job.recipe.ios,
+                rewrites=rewrites,
+            )
+            self.watch(job.title, "place")
+            placed = child.call(
+                "edgevit.converters.lowering:placement", target=job.target, file=made
+            )
+        self.watch(job.title, "verify")
+        return report, placed, self._agreement(job, made, log)
+
+    def _agreement(self, job: Job, made: Path, log: Path) -> Agreement:
+        if not find(job.target).runs_here:
+            return Agreement(NOT_EXECUTED)
+        if not self.verify:
+            return Agreement(SKIPPED)
+        reference = Reference.load(self.work / REFERENCE)
+        names = [port["name"] for port in self.facts["facts"]["outputs"]]
+        with Session(
+            made,
+            job.target,
+            threads=1,
+            timeout_s=self.limits.timeout_s,
+            memory_bytes=self.limits.memory_bytes,
+            log=log.with_name("run.log"),
+        ) as session:
+            found = [session(*row) for row in reference.inputs]
+        return agreement(reference, found, precision=job.recipe.precision, names=names)
+
+
+def _cuts(placed: dict[str, Any] | None) -> int:
+    return placed["partitions"] + sum(placed["outside"].values()) if placed else 0
+
+
+def keep_log(message: str, log: Path, job: Job) -> str:
+    """Move a log that the message names out of the scratch folder; the message, corrected."""
+    if str(log) not in message:
+        return message
+    kept = job.place.with_name(job.place.name + ".log")
+    shutil.move(log, kept)
+    return message.replace(str(log), str(kept))
+
+
+def _place(made: Path, place: Path, card: Card) -> None:
+    """Publish a file after its card: a lone card is ours, a lone file is a stranger's."""
+    card.write(card_of(place))
+    publish(made, place)
