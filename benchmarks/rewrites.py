@@ -36,7 +36,7 @@ def main(models: tuple[str, ...], to: str, rounds: int) -> None:
             }
             for plain, ours in zip(made["without"], made["with"], strict=True):
                 if not plain.artifact or not ours.artifact:
-                    print(plain.error or ours.error, file=sys.stderr)
+                    click.echo(plain.error or ours.error, err=True)
                     failed = True
                     continue
                 artifacts = [plain.artifact, ours.artifact]

@@ -94,11 +94,29 @@ class Absent(Null):
     needs = ("a_package_that_is_not_there",)
 
 
+class Fond(Null):
+    """A target that wants its sums rewritten, and runs them."""
+
+    suffix = ".fond"
+    rewrites = ("pooling",)
+
+
+class Averse(Fond):
+    """A runtime that dies of a rewritten graph: sums must have stayed sums."""
+
+    suffix = ".averse"
+
+    def lower(self, program, file: Path, *, precision: str, ios: int) -> None:
+        if not any("sum" in str(node.target) for node in program.exported.graph.nodes):
+            raise ChildDied("the process died of SIGSEGV in lower")
+        super().lower(program, file, precision=precision, ios=ios)
+
+
 @pytest.fixture
 def fakes(monkeypatch):
     monkeypatch.setattr(prepared, "Child", InProcess)
     monkeypatch.setattr(artifact, "Child", InProcess)
-    for kind in (Wrong, Dying, Interrupted, Absent):
+    for kind in (Wrong, Dying, Interrupted, Absent, Fond, Averse):
         module = ModuleType(f"fake_{kind.__name__}")
         module.target = kind
         monkeypatch.setitem(sys.modules, module.__name__, module)
