@@ -12,6 +12,7 @@ import torch
 from torch.fx import Node
 
 from .graph import Graph, arguments, aten, axes, dtype, rank, shape_of
+from .layout import inverse
 from .rule import Refused, rule
 
 
@@ -67,8 +68,7 @@ def length_by_product(g: Graph, node: Node) -> Node | None:
     turned = [*(d for d in range(rank(x)) if d != over[0]), over[0]]
     ones = g.constant(torch.ones([1, shape_of(x)[over[0]]], dtype=dtype(x)))
     total = g(aten.linear.default, g.permute(square, turned), ones)
-    back = sorted(range(rank(x)), key=turned.__getitem__)
-    root = g(aten.sqrt.default, g.permute(total, back))
+    root = g(aten.sqrt.default, g.permute(total, inverse(turned)))
     return root if keep else g.reshape(root, shape_of(node))
 
 

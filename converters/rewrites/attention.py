@@ -15,6 +15,7 @@ import torch
 from torch.fx import Node
 
 from .graph import Graph, argument, aten, dtype, is_constant, rank, shape_of
+from .layout import inverse
 from .rule import Refused, rule
 
 
@@ -59,8 +60,8 @@ def softmax_along_the_last_axis(g: Graph, node: Node) -> Node | None:
     if axis == n - 1:
         return None
     dims = [*(d for d in range(n) if d != axis), axis]
-    back = sorted(range(n), key=dims.__getitem__)
-    return g.permute(g(aten.softmax.int, g.permute(x, dims), -1, *node.args[2:]), back)
+    turned = g(aten.softmax.int, g.permute(x, dims), -1, *node.args[2:])
+    return g.permute(turned, inverse(dims))
 
 
 RULES = (attention_by_products, matmul_by_bmm, softmax_along_the_last_axis)

@@ -87,9 +87,9 @@ def blocks_repeated_by_cat(g: Graph, node: Node) -> Node | None:
     [.., r, C] · [.., 1, C] of what was [.., rC] and [.., C] is [.., rC] · cat of r times [.., C].
     """
     a, b = cast(tuple[Any, Any], node.args[:2])
+    if not all(isinstance(s, Node) and s.target is aten.reshape.default for s in (a, b)):
+        return None
     for whole, block in ((a, b), (b, a)):
-        if not all(isinstance(s, Node) and s.target is aten.reshape.default for s in (a, b)):
-            return None
         wide, narrow = cast(Node, whole.args[0]), cast(Node, block.args[0])
         shape, n = shape_of(node), rank(wide)
         if rank(narrow) != n or len(shape) != n + 1 or shape_of(whole) != shape:

@@ -9,12 +9,13 @@ sum of the runtimes' own kernels. P costs C² on a single pixel.
 Not when: it is no map of rank 4.
 """
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch.fx import Node
 
 from .graph import Graph, arguments, aten, dtype, rank, shape_of
+from .layer_norm import normalised, scaled_and_shifted
 from .rule import Refused, rule
 
 
@@ -29,12 +30,8 @@ def group_norm_by_means(g: Graph, node: Node) -> Node | None:
         pixels = g(aten.mean.dim, of, [2, 3], True)
         return g.conv1x1(pixels, *_within_groups(g, x, groups, plus))
 
-    deviation = g(aten.sub.Tensor, x, mean(x))
-    square = g(aten.mul.Tensor, deviation, deviation)
-    y = g(aten.mul.Tensor, deviation, g(aten.rsqrt.default, mean(square, eps)))
-    for op, p in ((aten.mul.Tensor, weight), (aten.add.Tensor, bias)):
-        y = y if p is None else g(op, y, g.reshape(cast(Node, p), (1, -1, 1, 1)))
-    return y
+    per_channel = [None if p is None else g.reshape(p, (1, -1, 1, 1)) for p in (weight, bias)]
+    return scaled_and_shifted(g, normalised(g, x, eps, mean), *per_channel)
 
 
 def _within_groups(g: Graph, x: Node, groups: int, plus: float) -> tuple[Node, Any]:

@@ -12,6 +12,7 @@ Not when: it normalises over more than the last axis.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -30,24 +31,34 @@ def layer_norm_by_products(g: Graph, node: Node) -> Node | None:
         raise Refused(f"it normalises over {len(shape)} axes")
     found = permuted(x)
     if found is not None and found[1] == TO_LAST:
-        y = normalised(g, found[0], 1, eps)
-        y = g.permute(y, TO_LAST)
+        y = g.permute(_over_axis(g, found[0], 1, eps), TO_LAST)
     elif rank(x) > 3:  # litert-torch 0.10 refuses a linear layer over [.., 1, C] of rank 4
         rows = g.reshape(x, (math.prod(shape_of(x)[:-1]), shape_of(x)[-1]))
-        y = g.reshape(normalised(g, rows, 1, eps), shape_of(x))
+        y = g.reshape(_over_axis(g, rows, 1, eps), shape_of(x))
     else:
-        y = normalised(g, x, rank(x) - 1, eps)
-    for op, p in ((aten.mul.Tensor, weight), (aten.add.Tensor, bias)):
-        y = y if p is None else g(op, y, p)
-    return y
+        y = _over_axis(g, x, rank(x) - 1, eps)
+    return scaled_and_shifted(g, y, weight, bias)
 
 
-def normalised(g: Graph, x: Node, axis: int, eps: float, *, centred: bool = True) -> Node:
-    """x without its mean (unless `centred` is off), over its standard deviation, along `axis`."""
-    deviation = g(aten.sub.Tensor, x, averaged(g, x, axis)) if centred else x
+def _over_axis(g: Graph, x: Node, axis: int, eps: float) -> Node:
+    return normalised(g, x, eps, lambda of, plus=0.0: averaged(g, of, axis, plus))
+
+
+def normalised(g: Graph, x: Node, eps: float, mean: Callable[..., Node]) -> Node:
+    """x without its mean, over its standard deviation.
+
+    mean: of a node, and of a node plus a number, in whatever form the norm takes its means.
+    """
+    deviation = g(aten.sub.Tensor, x, mean(x))
     square = g(aten.mul.Tensor, deviation, deviation)
-    spread = g(aten.rsqrt.default, averaged(g, square, axis, eps))
-    return g(aten.mul.Tensor, deviation, spread)
+    return g(aten.mul.Tensor, deviation, g(aten.rsqrt.default, mean(square, eps)))
+
+
+def scaled_and_shifted(g: Graph, x: Node, weight: Node | None, bias: Node | None) -> Node:
+    """The affine part of a norm, where it has one."""
+    for op, p in ((aten.mul.Tensor, weight), (aten.add.Tensor, bias)):
+        x = x if p is None else g(op, x, p)
+    return x
 
 
 def averaged(g: Graph, x: Node, axis: int, plus: float = 0.0) -> Node:

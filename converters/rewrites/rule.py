@@ -76,9 +76,6 @@ def rewrite(exported: ExportedProgram, rules: Sequence[Rule]) -> tuple[ExportedP
 
     A program that writes its buffers or inputs, or that a rule stumbles over, comes back as it was.
     """
-    signature = exported.graph_signature
-    if signature.buffers_to_mutate or signature.user_inputs_to_mutate:
-        return exported, Report(left_alone="the model writes to its buffers or inputs")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from torch.fx import Node
 
-from .affine import channel_axis, constant_weights, with_weights
+from .affine import PRODUCTS, channel_axis, constant_weights, with_weights
 from .graph import Graph, argument, aten, rank, shape_of
 from .rule import rule
 
@@ -47,7 +47,7 @@ def slice_before_reshape(g: Graph, node: Node) -> Node | None:
 def slice_of_product(g: Graph, node: Node) -> Node | None:
     """A slice of a product's channels is the product with a part of the weights."""
     product, axis, start, end = cast(Any, node.args[:4])
-    if product.target not in (aten.linear.default, aten.conv2d.default):
+    if product.target not in PRODUCTS:
         return None
     if axis != channel_axis(product) or argument(product, "groups", 1) not in (1, None):
         return None
