@@ -1,57 +1,153 @@
-"""What the graph rewrites bring: each model converted with and without, timed in one run.
+"""What the graph rewrites bring: each model as its runtime's documented one-liner makes it, and as
+edgevit does, timed side by side.
 
     python benchmarks/rewrites.py efficientmod_xxs deit_tiny --to executorch,tflite
+    python benchmarks/rewrites.py --to executorch --keep out/speed      # the whole zoo, resumable
 
-Prints, per model and target, the partitions before and after and the ratio of the latencies with
-its interval: above 1 the rewritten file is faster. Both run interleaved, with one thread.
+Prints, per model and target, the delegate's partitions before and after and how many times as fast
+the rewritten file is, with its interval; then the geometric mean. One thread, interleaved rounds.
+The norms, biases and layer scales of the random weights are drawn anew, so that no branch is zero.
 """
 
+import json
+import math
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import click
+import torch
 from rich.console import Console
 from rich.table import Table
 
-from edgevit import Recipe, convert, profile
+from edgevit import Recipe, convert
+from edgevit.converters.target import find
+from edgevit.models import build
+from edgevit.profiles.bench import Item, profile
 from edgevit.profiles.compare import ratio
+from edgevit.profiles.run import Run
+
+ZOO = [
+    "efficientmod_xxs",
+    "efficientmod_xs",
+    "efficientmod_s",
+    "efficientmod_s_conv",
+    "deit_tiny",
+    "deit_small",
+    "vit_small",
+    "convnext_tiny",
+    "fastvit_t8",
+    "repvit_m0_9",
+    "efficientformer_l1",
+    "efficientformerv2_s0",
+    "poolformer_s12",
+    "mobilevit_xs",
+    "mobilevitv2_100",
+    "swiftformer_xs",
+    "shvit_s1",
+    "fasternet_t0",
+    "mobileone_s1",
+    "mobilenetv2_100",
+    "mobilenetv4_conv_small",
+    "efficientnet_b0",
+    "starnet_s1",
+]
+
+
+def executorch(program: Any, file: Path) -> None:
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+
+    edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+    file.write_bytes(edge.to_executorch().buffer)
+
+
+def tflite(program: Any, file: Path) -> None:
+    import litert_torch
+
+    litert_torch.convert(program.module(), program.example_inputs[0]).export(str(file))
+
+
+def onnx(program: Any, file: Path) -> None:
+    torch.onnx.export(program, dynamo=True, external_data=False, f=file)
+
+
+ONE_LINERS = {"executorch": executorch, "tflite": tflite, "onnx": onnx}
+
+
+def draw_anew(module: torch.nn.Module) -> None:
+    rng = torch.Generator().manual_seed(0)
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        if tensor.is_floating_point() and tensor.numel() == max(tensor.shape, default=0):
+            drawn = torch.rand(tensor.shape, generator=rng)
+            centred = name.endswith(("bias", "running_mean"))
+            tensor.data.copy_((drawn - 0.5) * 0.4 if centred else 0.5 + drawn)
+
+
+def compared(name: str, target: str, rounds: int, folder: Path) -> dict[str, Any]:
+    """Placements before and after, and how many times as fast ours is; errors in words."""
+    model = build(name, seed=0)
+    draw_anew(model.module)
+    suffix = find(target).suffix
+    theirs, ours = folder / f"one-liner{suffix}", folder / f"{name}{suffix}"
+    row: dict[str, Any] = {"model": name, "target": target, "before": "", "after": ""}
+    (outcome,) = convert(
+        Recipe(name), to=[target], out=folder, model=(model.module, model.inputs), force=True
+    )
+    if not outcome.artifact or not outcome.artifact.card:
+        return row | {"error": str(outcome.error)}
+    row["after"] = str(outcome.artifact.card.placement or "–")
+    try:
+        exported = torch.export.export(model.module.eval(), tuple(model.inputs))
+        ONE_LINERS[target](exported, theirs)
+        row["before"] = str(find(target).placement(theirs) or "–")
+    except Exception as e:
+        return row | {"error": f"one-liner: {type(e).__name__}: {' '.join(str(e).split())[:90]}"}
+    runs = profile([Item(theirs, target), Item(ours, target)], rounds=rounds, probe=None)
+    if not isinstance(runs[0], Run) or not isinstance(runs[1], Run):
+        return row | {"error": str(next(r for r in runs if not isinstance(r, Run)))}
+    found = ratio(runs[0], runs[1])
+    return row | {"value": found.value, "low": found.low, "high": found.high}
 
 
 @click.command()
-@click.argument("models", nargs=-1, required=True)
-@click.option("--to", default="executorch,tflite", show_default=True)
+@click.argument("models", nargs=-1)
+@click.option("--to", default="executorch,tflite,onnx", show_default=True)
 @click.option("--rounds", default=30, show_default=True)
-def main(models: tuple[str, ...], to: str, rounds: int) -> None:
-    """Time each of MODELS with and without rewrites."""
-    table = Table("model", "target", "without", "with", "faster", "95 % interval", box=None)
-    failed = False
-    for model in models:
-        with TemporaryDirectory() as folder:
-            made = {
-                form: convert(
-                    Recipe(model, rewrites=rewrites), to=to.split(","), out=Path(folder) / form
-                )
-                for form, rewrites in (("without", ()), ("with", None))
-            }
-            for plain, ours in zip(made["without"], made["with"], strict=True):
-                if not plain.artifact or not ours.artifact:
-                    click.echo(plain.error or ours.error, err=True)
-                    failed = True
-                    continue
-                artifacts = [plain.artifact, ours.artifact]
-                runs = profile([a.path for a in artifacts], threads=1, rounds=rounds)
-                found = ratio(runs[0], runs[1])
-                places = [str(a.card.placement) for a in artifacts if a.card]
-                table.add_row(
-                    model,
-                    plain.job.target,
-                    *places,
-                    f"{found.value:.2f}×",
-                    f"[{found.low:.2f}, {found.high:.2f}]",
-                )
-    Console(width=110).print(table)
-    sys.exit(failed)
+@click.option("--keep", type=click.Path(path_type=Path), help="Rows already there are not redone.")
+def main(models: tuple[str, ...], to: str, rounds: int, keep: Path | None) -> None:
+    """Time each of MODELS (the zoo) against the one-liner of each target."""
+    rows = []
+    for target in to.split(","):
+        for name in models or ZOO:
+            kept = keep / f"{target}-{name}.json" if keep else None
+            if kept and kept.exists():
+                rows.append(json.loads(kept.read_text()))
+                continue
+            with TemporaryDirectory() as folder:
+                rows.append(compared(name, target, rounds, Path(folder)))
+            click.echo(json.dumps(rows[-1]), err=True)
+            if kept:
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                kept.write_text(json.dumps(rows[-1]))
+    Console(width=120).print(table(rows))
+    sys.exit(any("one-liner" not in row.get("error", "one-liner") for row in rows))
+
+
+def table(rows: list[dict[str, Any]]) -> Table:
+    shown = Table("model", "target", "one-liner", "edgevit", "faster", "95 % interval", box=None)
+    for row in rows:
+        speed = (row.get("error", ""), "")
+        if "value" in row:
+            speed = (f"{row['value']:.2f}×", f"[{row['low']:.2f}, {row['high']:.2f}]")
+        shown.add_row(row["model"], row["target"], row["before"], row["after"], *speed)
+    for target in dict.fromkeys(row["target"] for row in rows):
+        values = [r["value"] for r in rows if r["target"] == target and "value" in r]
+        if values:
+            mean = math.exp(sum(map(math.log, values)) / len(values))
+            shown.add_row("geometric mean", target, "", "", f"{mean:.2f}×", f"{len(values)} models")
+    return shown
 
 
 if __name__ == "__main__":

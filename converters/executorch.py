@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from .repairs import group_norm_by_layer_norm, layer_norm_in_float, replaced
+from .repairs import (
+    group_norm_by_layer_norm,
+    layer_norm_in_float,
+    replaced,
+    tanh_gelu_by_sigmoid,
+)
 from .rewrites import NAMES
 from .target import Array, Loaded, Placement, Tensor, require
 
@@ -32,7 +37,7 @@ class ExecuTorch:
 
         from edgevit.program import export
 
-        repairs = group_norm_by_layer_norm()
+        repairs = group_norm_by_layer_norm() | tanh_gelu_by_sigmoid()
         if precision == "fp16":
             half = [t.half() if t.is_floating_point() else t for t in program.inputs]
             program = export(_in_half(program.exported.module()), half, name=program.facts.name)

@@ -7,6 +7,7 @@ from typing import Any
 
 from edgevit.program import Program
 
+from .rewrites.choice import Costs
 from .rewrites.rule import rewrite, rules
 from .target import find
 
@@ -19,16 +20,20 @@ def lower(
     precision: str,
     ios: int,
     rewrites: Sequence[str] | None = None,
+    costs: str | None = None,
 ) -> dict[str, Any] | None:
-    """Write `file` from the saved program, rewritten as asked or as the target wants it.
+    """Write `file` from the saved program, rewritten as asked, or as pays on the target.
 
-    Returns what the rewrites did, None where there are none.
+    costs: a file of measured speeds, in place of the target's own. Returns what the rewrites did,
+    None where there are none.
     """
     chosen, loaded = find(target), Program.load(Path(program))
-    names = chosen.rewrites if rewrites is None else rewrites
+    wanted = rules(chosen.rewrites if rewrites is None else rewrites)
+    if rewrites is None:
+        wanted = (Costs.read(Path(costs)) if costs else Costs.of(target)).chosen(wanted)
     report = None
-    if names:
-        exported, done = rewrite(loaded.exported, rules(names))
+    if wanted:
+        exported, done = rewrite(loaded.exported, wanted)
         loaded, report = replace(loaded, exported=exported), asdict(done)
     chosen.lower(loaded, Path(file), precision=precision, ios=ios)
     return report

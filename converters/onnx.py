@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .repairs import group_norm_by_means, replaced
+from .rewrites import NAMES
 from .target import Array, Loaded, Placement, Tensor, require
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ class Onnx:
     runtime = "onnxruntime"
     needs = ("onnx", "onnxscript", "onnxruntime")
     runs_here = True
-    rewrites = ()
+    rewrites = NAMES
     executes: ClassVar[dict[str, str]] = {
         "fp32": "fp32 kernels",
         "fp16": "weights and activations declared fp16, inputs and outputs fp32; "

@@ -16,7 +16,8 @@ IOS = range(15, 19)
 class Recipe:
     """model: a name, or PATH.py:CALLABLE. input_size: pixels. ios: oldest iOS for Core ML.
 
-    rewrites: names of the graph rewrites to apply; None for those of the target, () for none.
+    rewrites: names of the graph rewrites to apply; None for those that pay on the target, by the
+    file `costs` or else by edgevit's own measurements; () for none.
     """
 
     model: str
@@ -29,6 +30,7 @@ class Recipe:
     precision: str = "fp32"
     ios: int = 17
     rewrites: tuple[str, ...] | None = None
+    costs: str | None = None
 
     def __post_init__(self) -> None:
         lookup("precision", self.precision, PRECISIONS)
@@ -54,6 +56,7 @@ class Recipe:
             self,
             model=f"{file.absolute()}:{name}" if file else self.model,
             weights=str(Path(weights).absolute()) if weights else None,
+            costs=str(Path(self.costs).absolute()) if self.costs else None,
         )
 
     def as_dict(self) -> dict[str, Any]:

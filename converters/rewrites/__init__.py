@@ -1,17 +1,23 @@
 """Rules that turn an exported graph into an equal one that runs where it should; see rule.py."""
 
-# The files of this folder that hold rules, in the order in which they are tried.
+# The files of this folder that hold rules. Each joins when those before it have come to rest, so
+# that a later one finds the graph in their form.
 NAMES = (
     "views",
     "identities",
     "affine",
+    "products",
+    "padding",
     "layout",
-    "layer_norm",
-    "group_norm",
-    "attention",
-    "depthwise",
+    "shuffles",
+    "upsampling",
     "pooling",
     "activations",
+    "attention",
     "broadcasts",
     "slices",
+    "depthwise",
+    "residual",
+    "layer_norm",
+    "group_norm",
 )

@@ -3,7 +3,8 @@
     before   elu(x)                                     before   x / max(‖x‖, eps)
     after    max(x, 0) + (exp(min(x, 0)) − 1)           after    x · rsqrt(max(1ᵀx², eps²))
 
-Why: outside the delegate ELU runs 23 times, softplus and mish 9 times slower.
+Why: outside the delegate ELU runs 23 times, softplus and mish 9 times slower; a hard sigmoid leaves
+conversions of integers outside.
 """
 
 from typing import cast
@@ -51,6 +52,25 @@ def _softplus(g: Graph, x: Node) -> Node:
     return g(aten.add.Tensor, g(aten.relu.default, x), log)
 
 
+@rule(aten.hardsigmoid.default)
+def hardsigmoid_by_clamp(g: Graph, node: Node) -> Node | None:
+    """Hard sigmoid becomes clamp(x/6 + 1/2, 0, 1), whose affine goes into what computes x."""
+    x = cast(Node, node.args[0])
+    if any(user.target is aten.mul.Tensor and x in user.args for user in node.users):
+        return None  # hard-swish, in a moment
+    line = g(aten.add.Tensor, g(aten.mul.Tensor, x, g.number(1 / 6, x)), g.number(0.5, x))
+    return g(aten.clamp.default, line, 0.0, 1.0)
+
+
+@rule(aten.mul.Tensor)
+def hardswish_by_name(g: Graph, node: Node) -> Node | None:
+    """x · hardsigmoid(x) is hard-swish, which has a kernel."""
+    for x, gate in (node.args[:2], node.args[1::-1]):
+        if getattr(gate, "target", None) is aten.hardsigmoid.default and gate.args[0] is x:
+            return g(aten.hardswish.default, x)
+    return None
+
+
 @rule(aten.clamp_min.default)
 def clamp_min_by_clamp(g: Graph, node: Node) -> Node | None:
     """One-sided clamps become clamp."""
@@ -76,6 +96,8 @@ RULES = (
     elu_by_clamps,
     softplus_by_log,
     mish_by_log,
+    hardswish_by_name,
+    hardsigmoid_by_clamp,
     clamp_min_by_clamp,
     length_by_product,
 )

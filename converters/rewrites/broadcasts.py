@@ -14,7 +14,7 @@ from torch.fx import Node
 
 from .affine import PRODUCTS, channel_axis, constant_weights, with_weights
 from .graph import Graph, argument, arguments, aten, constant_of, dtype, is_constant, rank, shape_of
-from .layout import BINARY
+from .layout import BINARY, UNARY
 from .rule import rule
 
 COPIES = (aten.expand.default, aten.expand_as.default)
@@ -137,6 +137,43 @@ def repeat_by_wider_weights(g: Graph, node: Node) -> Node | None:
     return with_weights(g, product, cast(Node, product.args[0]), weight.repeat(times), wider)
 
 
+@rule(*PRODUCTS)
+def repeat_by_branches(g: Graph, node: Node) -> Node | None:
+    """fc₂(act(fc₁ x) · cat of r times c) is the sum over r parts of fc₂ⱼ(act(fc₁ⱼ x) · c).
+
+    Neither a copy nor a product more than there were, but r times as many operators.
+    """
+    product, outer = node.args[0], constant_weights(node)
+    if product.target is not aten.mul.Tensor or outer is None or list(product.users) != [node]:
+        return None
+    for wide, repeated in (product.args[:2], product.args[1::-1]):
+        if not isinstance(repeated, Node) or repeated.target is not aten.cat.default:
+            continue
+        parts = cast(list[Node], repeated.args[0])
+        first = wide.args[0] if wide.target in UNARY else wide
+        inner = constant_weights(first) if first.target in PRODUCTS else None
+        if inner is None or len(set(parts)) != 1 or len(wide.users) > 1 or len(first.users) > 1:
+            continue
+        if argument(repeated, "dim") % rank(node) != channel_axis(first):
+            continue
+        if any(argument(p, "groups", 1) not in (1, None) for p in (first, node)):
+            continue
+        total: Any = None
+        size = shape_of(parts[0])[channel_axis(first)]
+        for at in range(0, size * len(parts), size):
+            rows = slice(at, at + size)
+            bias = None if inner[1] is None else inner[1][rows]
+            part = with_weights(g, first, first.args[0], inner[0][rows], bias)
+            if wide is not first:
+                part = g(wide.target, part, *wide.args[1:], **wide.kwargs)
+            part = g(aten.mul.Tensor, part, parts[0])
+            bias = outer[1] if total is None else None
+            part = with_weights(g, node, part, outer[0][:, rows], bias)
+            total = part if total is None else g(aten.add.Tensor, total, part)
+        return cast(Node, total)
+    return None
+
+
 RULES = (
     expands_removed,
     numbers_as_tensors,
@@ -144,5 +181,6 @@ RULES = (
     integers_as_floats,
     blocks_repeated_by_cat,
     repeat_by_cat,
+    repeat_by_branches,
     repeat_by_wider_weights,
 )

@@ -1,4 +1,4 @@
-"""LayerNorm as two products with a constant, which every delegate takes.
+"""LayerNorm and RMSNorm as products with a constant, which every delegate takes.
 
     before   x ── layer_norm(w, b)
     after    d = x − M x;   y = d · rsqrt(M d² + eps) · w + b        M: the product with 1/C
@@ -13,7 +13,7 @@ Not when: it normalises over more than the last axis.
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.fx import Node
@@ -29,27 +29,58 @@ def layer_norm_by_products(g: Graph, node: Node) -> Node | None:
     x, shape, weight, bias, eps, _ = arguments(node)
     if len(shape) != 1:
         raise Refused(f"it normalises over {len(shape)} axes")
+    if is_turned(x):
+        return None
+    return scaled_and_shifted(g, over_channels(g, x, eps), weight, bias)
+
+
+@rule(aten.layer_norm.default)
+def layer_norm_by_convolutions(g: Graph, node: Node) -> Node | None:
+    """The same of a map that was turned channels last, on the map as it was."""
+    x, shape, weight, bias, eps, _ = arguments(node)
+    if len(shape) != 1 or not is_turned(x):
+        return None
+    return scaled_and_shifted(g, over_channels(g, x, eps), weight, bias)
+
+
+@rule(aten.rms_norm.default)
+def rms_norm_by_products(g: Graph, node: Node) -> Node | None:
+    """RMSNorm becomes a square, a product with 1/C and a reciprocal root."""
+    x, shape, weight, eps = arguments(node)
+    if len(shape) != 1:
+        raise Refused(f"it normalises over {len(shape)} axes")
+    eps = torch.finfo(dtype(x)).eps if eps is None else eps
+    return scaled_and_shifted(g, over_channels(g, x, eps, centre=False), weight, None)
+
+
+def is_turned(x: Node) -> bool:
+    """Whether it is a map turned channels last."""
     found = permuted(x)
-    if found is not None and found[1] == TO_LAST:
-        y = g.permute(_over_axis(g, found[0], 1, eps), TO_LAST)
-    elif rank(x) > 3:  # litert-torch 0.10 refuses a linear layer over [.., 1, C] of rank 4
+    return found is not None and found[1] == TO_LAST
+
+
+def over_channels(g: Graph, x: Node, eps: float, *, centre: bool = True) -> Node:
+    """x normalised along its last axis, on the map before it was turned channels last if it was."""
+
+    def along(of: Node, axis: int) -> Node:
+        return normalised(g, of, eps, lambda t, plus=0.0: averaged(g, t, axis, plus), centre=centre)
+
+    if is_turned(x):
+        return g.permute(along(cast(Node, x.args[0]), 1), TO_LAST)
+    if rank(x) > 3:  # litert-torch 0.10 refuses a linear layer over [.., 1, C] of rank 4
         rows = g.reshape(x, (math.prod(shape_of(x)[:-1]), shape_of(x)[-1]))
-        y = g.reshape(_over_axis(g, rows, 1, eps), shape_of(x))
-    else:
-        y = _over_axis(g, x, rank(x) - 1, eps)
-    return scaled_and_shifted(g, y, weight, bias)
+        return g.reshape(along(rows, 1), shape_of(x))
+    return along(x, rank(x) - 1)
 
 
-def _over_axis(g: Graph, x: Node, axis: int, eps: float) -> Node:
-    return normalised(g, x, eps, lambda of, plus=0.0: averaged(g, of, axis, plus))
-
-
-def normalised(g: Graph, x: Node, eps: float, mean: Callable[..., Node]) -> Node:
-    """x without its mean, over its standard deviation.
+def normalised(
+    g: Graph, x: Node, eps: float, mean: Callable[..., Node], *, centre: bool = True
+) -> Node:
+    """x without its mean (where there is one), over its standard deviation.
 
     mean: of a node, and of a node plus a number, in whatever form the norm takes its means.
     """
-    deviation = g(aten.sub.Tensor, x, mean(x))
+    deviation = g(aten.sub.Tensor, x, mean(x)) if centre else x
     square = g(aten.mul.Tensor, deviation, deviation)
     return g(aten.mul.Tensor, deviation, g(aten.rsqrt.default, mean(square, eps)))
 
@@ -71,4 +102,4 @@ def averaged(g: Graph, x: Node, axis: int, plus: float = 0.0) -> Node:
     return g.conv1x1(x, weight, bias)
 
 
-RULES = (layer_norm_by_products,)
+RULES = (layer_norm_by_products, layer_norm_by_convolutions, rms_norm_by_products)

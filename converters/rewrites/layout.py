@@ -188,6 +188,21 @@ def permute_after_reshape(g: Graph, node: Node) -> Node | None:
     return g.permute(g.reshape(x, (shape[0], shape[2], shape[3], shape[1])), TO_FIRST)
 
 
+@rule(aten.linear.default)
+def convolution_after_norm(g: Graph, node: Node) -> Node | None:
+    """A linear layer after the norm of a map that was turned for it is a 1×1 convolution too.
+
+    For runtimes with a fast LayerNorm along the last axis: the map is turned for the norm alone.
+    """
+    norm, weight, bias = node.args[0], argument(node, "weight"), argument(node, "bias")
+    if norm.target is not aten.layer_norm.default or not is_constant(weight):  # type: ignore[union-attr]
+        return None
+    found = permuted(norm.args[0])  # type: ignore[union-attr]
+    if found is None or found[1] != TO_LAST:
+        return None
+    return g.permute(g.conv1x1(g.permute(cast(Node, norm), TO_FIRST), weight, bias), TO_LAST)
+
+
 RULES = (
     permute_past_unary,
     permute_past_binary,
@@ -195,6 +210,7 @@ RULES = (
     permute_past_reduction,
     permute_past_cat,
     permute_past_linear,
+    convolution_after_norm,
     permute_before_reshape,
     permute_after_reshape,
 )

@@ -13,6 +13,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -46,12 +47,12 @@ class Rule:
 
 
 def rules(names: Sequence[str]) -> list[Rule]:
-    """The rules in these files of this folder, in order."""
-    found: list[Rule] = []
+    """The rules of this folder that `names` names, one by one or by their files, in order."""
+    files = {n: importlib.import_module(f"{__package__}.{n}").RULES for n in NAMES}
+    known = {rule.name: n for n, found in files.items() for rule in found} | {n: n for n in NAMES}
     for name in names:
-        place = f"{__package__}.{lookup('rewrite', name, {n: n for n in NAMES})}"
-        found += importlib.import_module(place).RULES
-    return found
+        lookup("rewrite", name, known)
+    return [r for n, found in files.items() for r in found if n in names or r.name in names]
 
 
 def rule(*ops: Any) -> Callable[[Callable[[Graph, Node], Node | None]], Rule]:
@@ -97,36 +98,48 @@ def rewrite(exported: ExportedProgram, rules: Sequence[Rule]) -> tuple[ExportedP
 
 
 def _until_at_rest(graph: Graph, rules: Sequence[Rule]) -> Report:
+    """Apply the rules, those of a further file whenever those before it have nothing to say."""
     by_op: dict[Any, list[Rule]] = {}
-    for r in rules:
-        for op in r.ops:
-            by_op.setdefault(op, []).append(r)
     applied: Counter[str] = Counter()
     refused: dict[tuple[str, str, str], None] = {}
     _sweep(graph)
-    for _ in range(PASSES):
-        before = applied.total()
-        refused.clear()  # only what still stands at the end
-        for node in list(graph.module.graph.nodes):
-            for r in by_op.get(node.target, ()) if node.op == "call_function" else ():
-                if node.graph is None or node._erased:
-                    break
-                try:
-                    new = r.apply(graph.at(node), node)
-                except Refused as e:
-                    refused[r.name, module_path(node), str(e)] = None
-                    continue
-                if new is not None and new is not node:
-                    applied[r.name] += 1
-                    node.replace_all_uses_with(new)
-                    erase(graph, node)
-                    break
-        if applied.total() == before:
-            break
-    else:
-        raise RecursionError(f"the rules do not come to rest: {applied.most_common(4)}")
+    for _, joining in groupby(rules, key=lambda r: r.apply.__module__):
+        for r in joining:
+            for op in r.ops:
+                by_op.setdefault(op, []).append(r)
+        for _ in range(PASSES):
+            before = applied.total()
+            refused.clear()  # only what still stands at the end
+            _pass(graph, by_op, applied, refused)
+            if applied.total() == before:
+                break
+        else:
+            raise RecursionError(f"the rules do not come to rest: {applied.most_common(4)}")
     _sweep(graph)
     return Report(dict(applied), tuple(refused))
+
+
+def _pass(
+    graph: Graph,
+    by_op: dict[Any, list[Rule]],
+    applied: Counter[str],
+    refused: dict[tuple[str, str, str], None],
+) -> None:
+    """Offer every node to its operator's rules, first come first served."""
+    for node in list(graph.module.graph.nodes):
+        for r in by_op.get(node.target, ()) if node.op == "call_function" else ():
+            if node.graph is None or node._erased:
+                break
+            try:
+                new = r.apply(graph.at(node), node)
+            except Refused as e:
+                refused[r.name, module_path(node), str(e)] = None
+                continue
+            if new is not None and new is not node:
+                applied[r.name] += 1
+                node.replace_all_uses_with(new)
+                erase(graph, node)
+                break
 
 
 def erase(graph: Graph, node: Node) -> None:

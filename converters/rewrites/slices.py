@@ -19,6 +19,7 @@ from torch.fx import Node
 
 from .affine import PRODUCTS, channel_axis, constant_weights, with_weights
 from .graph import Graph, argument, aten, rank, shape_of
+from .layout import BINARY, UNARY
 from .rule import rule
 
 
@@ -67,4 +68,57 @@ def slice_of_product(g: Graph, node: Node) -> Node | None:
     return with_weights(g, product, product.args[0], weight[start:end], part)
 
 
-RULES = (slice_before_reshape, slice_of_product)
+@rule(aten.slice.Tensor)
+def equal_slices_joined(g: Graph, node: Node) -> Node | None:
+    """What is sliced twice in the same way is sliced once."""
+    for other in node.args[0].users:  # type: ignore[union-attr]
+        if other < node and other.target is node.target and other.args == node.args:
+            return other
+    return None
+
+
+@rule(aten.slice.Tensor)
+def slice_before_what_it_keeps(g: Graph, node: Node) -> Node | None:
+    """A slice of rows goes before what computes each row by itself.
+
+    So a head that reads the class token leaves one row of the last block to be computed: its
+    queries, its projection and its MLP.
+    """
+    x, axis, start, end = cast(Any, node.args[:4])
+    if x.op != "call_function" or list(x.users) != [node]:
+        return None
+
+    def cut(side: Any) -> Any:
+        """The part of an operand, which may broadcast, that the slice needs."""
+        if not isinstance(side, Node):
+            return side
+        along = axis - (rank(x) - rank(side))
+        return side if along < 0 or shape_of(side)[along] == 1 else g.slice(side, along, start, end)
+
+    a, *rest = x.args
+    match x.target:
+        case op if op in UNARY:
+            sides = [cut(a)]
+        case op if op in BINARY:
+            sides, rest = [cut(a), cut(rest[0])], rest[1:]
+        case aten.linear.default | aten.softmax.int if axis < rank(x) - 1:
+            sides = [cut(a)]
+        case aten.layer_norm.default if axis < rank(x) - len(rest[0]):
+            sides = [cut(a)]
+        case aten.bmm.default if axis == 0:
+            sides, rest = [cut(a), cut(rest[0])], []
+        case aten.bmm.default if axis == 1:
+            sides = [cut(a)]
+        case aten.bmm.default:
+            sides, rest = [a, cut(rest[0])], []
+        case _:
+            return None
+    return g(x.target, *sides, *rest, **x.kwargs)
+
+
+RULES = (
+    equal_slices_joined,
+    slice_before_reshape,
+    slice_of_product,
+    slice_before_what_it_keeps,
+)

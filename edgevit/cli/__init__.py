@@ -21,6 +21,7 @@ COMMANDS = (
     "verify",
     "explain",
     "profile",
+    "bench",
     "classify",
     "show",
     "list",

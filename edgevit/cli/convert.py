@@ -30,6 +30,9 @@ from .screen import Screen, screened
 )
 @click.option("--no-verify", is_flag=True, help="Do not run the files; their cards say so.")
 @click.option("--rewrites", type=Names(NAMES), help="Only these graph rewrites, comma-separated.")
+@click.option(
+    "--costs", type=click.Path(path_type=Path), help="Which rewrites pay; see `bench rewrites`."
+)
 @click.option("--no-rewrites", is_flag=True, help="Leave the graph as torch exports it.")
 @click.option("--force", is_flag=True, help="Write into a folder that is not ours.")
 @click.option("--jobs", type=click.IntRange(1), help="Targets at a time.  [default: all cores]")
@@ -47,6 +50,7 @@ def command(
     no_verify: bool,
     rewrites: tuple[str, ...] | None,
     no_rewrites: bool,
+    costs: Path | None,
     force: bool,
     jobs: int | None,
     timeout: float,
@@ -70,6 +74,7 @@ def command(
                 model=model,
                 weights=str(weights) if weights else None,
                 rewrites=() if no_rewrites else rewrites,
+                costs=str(costs) if costs else None,
                 **recipe,
             ),
             to=to,

@@ -9,6 +9,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from ..converters.artifact import Artifact
+    from ..converters.rewrites.choice import Costs
     from ..converters.verify import Agreement
     from ..pipeline.convert import Outcome
 
@@ -83,6 +84,19 @@ def agreements(rows: Iterable[Row], *, verbose: bool) -> list[Table | Text]:
     folders = ", ".join(sorted({f"{path.parent}/" for path, _, _ in rows}))
     details = [Text(line, "dim") for row in rows for line in _details(row)] if verbose else []
     return [Text(f"{model}, in {folders}", "bold"), table, *details]
+
+
+def costs(found: "Costs") -> Table:
+    """Rule by rule, how many times as fast its form is, and whether it will be used."""
+    table = Table("rewrite", box=None, padding=(0, 1), pad_edge=False, show_edge=False)
+    table.add_column("times as fast", justify="right")
+    table.add_column("95 % interval")
+    table.add_column("used")
+    for rule, (value, low, high) in found.speed.items():
+        used = found.pays(rule)
+        row = (f"{value:.2f}×", f"[{low:.2f}, {high:.2f}]", Text("yes" if used else "no"))
+        table.add_row(rule, *row, style=None if used else "dim")
+    return table
 
 
 def _details(row: Row) -> list[str]:

@@ -83,6 +83,7 @@ def _judged(
         precision=card.precision,
         ios=card.recipe["ios"],
         rewrites=[] if alone else card.recipe["rewrites"],
+        costs=card.recipe["costs"],
     )
     held = Reference.load(reference)
     with Session(made, card.target, threads=1, **asdict(limits)) as session:

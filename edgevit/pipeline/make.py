@@ -150,6 +150,7 @@ class Maker:
                 precision=job.recipe.precision,
                 ios=job.recipe.ios,
                 rewrites=rewrites,
+                costs=job.recipe.costs,
             )
             self.watch(job.title, "place")
             placed = child.call(

@@ -70,7 +70,7 @@ def unchanged(job: Job, labels: Sequence[str] | None, *, verify: bool) -> Artifa
 
 def key_of(job: Job, labels: Sequence[str] | None) -> str:
     """Digest of all that decides the file: recipe, weights, user's code, tools, edgevit itself."""
-    files = (job.recipe.weights, job.recipe.user_file)
+    files = (job.recipe.weights, job.recipe.costs, job.recipe.user_file)
     parts = [
         job.recipe.as_dict(),
         job.target,
