@@ -15,6 +15,7 @@ NAMES = (
     "activations",
     "attention",
     "broadcasts",
+    "joins",
     "slices",
     "depthwise",
     "residual",

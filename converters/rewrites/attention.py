@@ -15,7 +15,7 @@ import torch
 from torch.fx import Node
 
 from .graph import Graph, argument, aten, dtype, is_constant, rank, shape_of
-from .layout import inverse
+from .layout import inverse, permuted
 from .rule import Refused, rule
 
 
@@ -52,6 +52,24 @@ def matmul_by_bmm(g: Graph, node: Node) -> Node | None:
     return g.reshape(g(aten.bmm.default, *flat), shape_of(node))
 
 
+@rule(aten.bmm.default)
+def values_as_tokens(g: Graph, node: Node) -> Node | None:
+    """v · attnᵀ of a map's channels becomes (attn · vᵀ)ᵀ, of its pixels.
+
+    litert-torch makes the first a FULLY_CONNECTED with computed weights, outside the delegate; and
+    XNNPACK holds a map's pixels apart anyway.
+    """
+    values, turned = cast(tuple[Node, Node], node.args)
+    found = permuted(turned)
+    if found is None or found[1] != [0, 2, 1] or values.target is not aten.reshape.default:
+        return None
+    shape = shape_of(cast(Node, values.args[0]))
+    if len(shape) != 4 or shape_of(values) != (shape[0], shape[1], shape[2] * shape[3]):
+        return None
+    product = g(aten.bmm.default, found[0], g.permute(values, [0, 2, 1]))
+    return g.permute(product, [0, 2, 1])
+
+
 @rule(aten.softmax.int)
 def softmax_along_the_last_axis(g: Graph, node: Node) -> Node | None:
     """A softmax over another axis turns it to the end and back."""
@@ -64,4 +82,4 @@ def softmax_along_the_last_axis(g: Graph, node: Node) -> Node | None:
     return g.permute(turned, inverse(dims))
 
 
-RULES = (attention_by_products, matmul_by_bmm, softmax_along_the_last_axis)
+RULES = (attention_by_products, matmul_by_bmm, values_as_tokens, softmax_along_the_last_axis)

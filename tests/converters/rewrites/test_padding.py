@@ -1,0 +1,44 @@
+"""before: pad · conv · after: conv that pads by itself."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from check_rule import FEW, Net, check, operators
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+
+@FEW
+@given(
+    h=st.integers(0, 3), w=st.integers(0, 3), padding=st.integers(0, 2), stride=st.integers(1, 2)
+)
+def test_even_zeros_go_into_the_convolution(h, w, padding, stride):
+    net = Net(lambda m, x: m.c(F.pad(x, (w, w, h + 1, h + 1))), c=nn.Conv2d(4, 6, 3, stride, padding))
+    done, _ = check(net, torch.randn(1, 4, 9, 7), applies="pad_into_convolution")
+    assert operators(done) == ["conv2d"]
+
+
+@pytest.mark.parametrize(
+    ("widths", "value", "why"),
+    [((0, 1, 0, 1), 0.0, "columns"), ((1, 1, 1, 1), 2.0, None), ((1, 1, 0, 0, 1, 0), 0.0, None)],
+)
+def test_other_pads_stay(widths, value, why):
+    channels = 5 if len(widths) > 4 else 4
+    net = Net(lambda m, x: m.c(F.pad(x, widths, value=value)), c=nn.Conv2d(channels, 6, 3))
+    done, report = check(net, torch.randn(1, 4, 9, 7), applies="pad_of_zeros")
+    assert operators(done) == ["constant_pad_nd", "conv2d"]
+    assert why is None or any(why in reason for _, _, reason in report.refused)
+
+
+def test_a_negative_pad_is_a_slice():
+    """ExecuTorch's delegate takes one and fails at the first execute."""
+    net = Net(lambda m, x: F.pad(x, (-1, 2, 1, -2)))
+    done, _ = check(net, torch.randn(1, 4, 9, 7), applies="pad_of_zeros")
+    assert operators(done) == ["slice", "slice", "constant_pad_nd"]
+
+
+def test_a_pad_that_mirrors_stays():
+    net = Net(lambda m, x: m.c(F.pad(x, (1, 1, 1, 1), mode="reflect").relu() + 0), c=nn.Conv2d(4, 4, 3))
+    _, report = check(net, torch.randn(1, 4, 9, 7), applies="neutral_numbers_removed")
+    assert any("reflect" in why for _, _, why in report.refused)
