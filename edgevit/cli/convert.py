@@ -84,8 +84,4 @@ def command(
         )
     screen.show(*conversions(outcomes, verbose=screen.verbose))
     screen.json([as_json(outcome) for outcome in outcomes])
-    errors = [outcome.error for outcome in outcomes if outcome.error]
-    for error in errors:
-        screen.error(str(error))
-    if errors:
-        raise click.exceptions.Exit(errors[0].exit_code)
+    screen.end([outcome.error for outcome in outcomes if outcome.error])

@@ -40,8 +40,4 @@ def command(screen: Screen, paths: tuple[Path, ...], timeout: float, locate: boo
             for v in verdicts
         ]
     )
-    errors = [v.error for v in verdicts if v.error]
-    for error in errors:
-        screen.error(str(error))
-    if errors:
-        raise click.exceptions.Exit(errors[0].exit_code)
+    screen.end([v.error for v in verdicts if v.error])

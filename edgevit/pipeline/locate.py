@@ -12,9 +12,9 @@ from ..converters.locate import Location, Step, bisect
 from ..converters.target import find
 from ..converters.verify import Agreement, agreement
 from ..errors import EdgevitError
-from ..reference import Reference
+from ..reference import PROGRAM, REFERENCE, Reference
 from ..sandbox import Child
-from .prepared import PROGRAM, REFERENCE, Limits
+from .prepared import Limits
 
 
 def locate(

@@ -19,9 +19,9 @@ from ..converters.target import Placement, find
 from ..converters.tools import tools
 from ..converters.verify import NOT_EXECUTED, REJECTED, SKIPPED, Agreement, agreement
 from ..errors import ChildError, ChildMemory, ChildTimeout, Disagreement, EdgevitError
-from ..reference import Reference
+from ..reference import PROGRAM, REFERENCE, Reference
 from ..staging import explained, publish, remove
-from .prepared import PROGRAM, REFERENCE, Limits
+from .prepared import Limits
 from .reuse import Job, key_of
 
 # What the rewrites did, where the file runs, and how it agrees.

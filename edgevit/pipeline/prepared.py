@@ -10,8 +10,6 @@ from .. import sandbox
 from ..recipe import Recipe
 from ..sandbox import Child
 
-PROGRAM, REFERENCE = "program.pt2", "reference.npz"  # as `prepare` names them
-
 
 @dataclass(frozen=True)
 class Limits:

@@ -14,9 +14,9 @@ from ..converters.target import find
 from ..converters.verify import NOT_EXECUTED, REJECTED, Agreement, agreement
 from ..errors import ArtifactError, Disagreement, EdgevitError
 from ..recipe import Recipe
-from ..reference import Reference
+from ..reference import REFERENCE, Reference
 from .locate import locate as locate_in
-from .prepared import REFERENCE, Limits, prepare_live, prepare_recipe
+from .prepared import Limits, prepare_live, prepare_recipe
 
 
 @dataclass(frozen=True)
