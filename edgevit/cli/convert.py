@@ -28,7 +28,7 @@ from .screen import Screen, screened
 @click.option(
     "--ios", type=int, default=17, show_default=True, help=f"Oldest iOS ({IOS[0]}-{IOS[-1]})."
 )
-@click.option("--no-verify", is_flag=True, help="Do not run the files; their cards say so.")
+@click.option("--no-verify", is_flag=True, help="Load the files, do not run them.")
 @click.option("--rewrites", type=Names(NAMES), help="Only these graph rewrites, comma-separated.")
 @click.option("--no-rewrites", is_flag=True, help="Leave the graph as torch exports it.")
 @click.option("--force", is_flag=True, help="Write into a folder that is not ours.")

@@ -22,7 +22,7 @@ def command(screen: Screen, paths: tuple[Path, ...], timeout: float, locate: boo
 
     with screen.progress() as watch:
         verdicts = verify(
-            artifacts_among(paths),
+            artifacts_among(paths, rejected=True),
             locate=locate,
             limits=Limits(timeout_s=timeout),
             watch=lambda path, stage: watch(path.name, stage),

@@ -1,4 +1,4 @@
-"""locate(): in which module an artifact that was rejected goes wrong, by lowering it in pieces."""
+"""In which module an artifact that was rejected goes wrong, found by lowering it in pieces."""
 
 import tempfile
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from ..sandbox import Child
 from .prepared import Limits
 
 
-def locate(
+def locate_in(
     card: Card,
     prepared: Path,
     facts: dict[str, Any],
