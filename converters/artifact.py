@@ -14,6 +14,8 @@ from edgevit.sandbox import MEMORY_BYTES, TIMEOUT_S, Child
 from .card import Card, card_of
 from .target import TARGETS, Array, Loaded, Tensor, check_host, find
 
+ASIDE = ".rejected"  # ends the name of a file that was wrong, which only `verify` and `show` open
+
 
 @dataclass(frozen=True)
 class Artifact:
@@ -24,25 +26,27 @@ class Artifact:
     card: Card | None
 
     @classmethod
-    def read(cls, path: Path, *, card_required: bool = True) -> Self:
+    def read(cls, path: Path, *, card_required: bool = True, rejected: bool = False) -> Self:
         """Find the artifact at `path` and check it against its card's digest.
 
+        rejected: take one that `convert` found wrong and kept aside, too.
         ArtifactError when it is missing, is none, has no card though one is required, or changed.
         """
         if not path.exists():
             raise ArtifactError(f"no artifact at {path}; check the path")
         suffixes = {find(name).suffix: name for name in TARGETS}
-        if path.suffix not in suffixes:
+        suffix = Path(path.stem).suffix if rejected and path.suffix == ASIDE else path.suffix
+        if suffix not in suffixes:
             known = ", ".join(suffixes)
             raise ArtifactError(f"{path} is no artifact: its name ends in none of {known}")
         if not digest.size_bytes(path):
             raise ArtifactError(f"{path} is empty; convert it again")
         if not card_required and not card_of(path).exists():
-            return cls(path, suffixes[path.suffix], None)
+            return cls(path, suffixes[suffix], None)
         card = Card.read(card_of(path))
-        if card.target != suffixes[path.suffix]:
+        if card.target != suffixes[suffix]:
             raise ArtifactError(
-                f"{path} ends in {path.suffix}, but its card is for target {card.target!r}; "
+                f"{path} ends in {suffix}, but its card is for target {card.target!r}; "
                 "convert it again"
             )
         try:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from .pte_paths import with_paths
 from .repairs import (
     group_norm_by_layer_norm,
     layer_norm_in_float,
@@ -45,7 +46,7 @@ class ExecuTorch:
         exported = replaced(program.exported, repairs)
         _softmax_along_rows()
         edge = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
-        file.write_bytes(edge.to_executorch().buffer)
+        file.write_bytes(with_paths(edge.to_executorch()))
 
     def load(self, file: Path, *, threads: int = 1) -> Loaded:
         require("executorch", self.needs)

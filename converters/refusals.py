@@ -1,7 +1,7 @@
 """What the runtimes' codes and phrases mean, and what to do about each, in one place.
 
 `explained(message)` appends one sentence to a message in which a known one is found; codes are
-those of executorch/runtime/core/error.h.
+those of executorch/runtime/core/error.h. `told` adds what else is known of a refusal.
 """
 
 import re
@@ -68,6 +68,11 @@ PHRASES: tuple[Refusal, ...] = tuple(
             "or quantization that it does not know; leave that operator in float or rewrite it",
         ),
         (
+            r"failed to define tensor",
+            "XNNPACK refuses a tensor, most often because it has more than 6 axes; write the "
+            "operators around it in another layout",
+        ),
+        (
             r"propagating input shapes failed",
             "XNNPACK finds shapes that do not fit one another inside a partition; it is the "
             "converter's defect, write the operator in another layout",
@@ -100,7 +105,7 @@ PHRASES: tuple[Refusal, ...] = tuple(
         (
             r"failed to (?:prepare|apply)",
             "LiteRT's delegate claimed an operator and refused it on loading, most often a tensor "
-            "of more than 6 axes; `edgevit explain` names the operator",
+            "of more than 6 axes; write the operator in another layout",
         ),
         (
             r"(?:unresolved|encountered) (?:custom )?op|select tf ops|regular tensorflow ops",
@@ -121,6 +126,24 @@ PHRASES: tuple[Refusal, ...] = tuple(
 # "error 0x12", "status 0x12", "code: 18" are ExecuTorch's; a bare number is nobody's.
 _CODE = re.compile(r"\b(?:error|status|code)\b[:=\s]*(?:code[:=\s]*)?0x([0-9a-f]{1,2})\b", re.I)
 _NAME = re.compile(r"\bError::(\w+)")
+
+
+# Of what ExecuTorch logs, the line that tells why; lines that follow only pass the error on.
+_DECISIVE = re.compile(
+    r"^\[\w+\.(?:cpp|h):\d+\] (.*(?:Check failed|Failed to (?:create|define)|Missing operator"
+    r"|failed with code|failed at instruction|Attempted to resize a static tensor).*)$",
+    re.MULTILINE,
+)
+
+
+def told(message: str, *, where: str | None, words: str = "") -> str:
+    """A refusal's message, led by what was refused and the runtime's decisive line, explained.
+
+    where: see `culprit.trace`. words: what the runtime wrote before it failed.
+    """
+    line = _DECISIVE.search(words)
+    because = f"{line[1].strip().rstrip(':')}; {message}" if line else message
+    return explained(f"{where}: {because}" if where else because)
 
 
 def explained(message: str) -> str:

@@ -1,9 +1,11 @@
 """edgevit: vision backbones as files that phones run fast, proved against float64 and measured.
 
-from edgevit import convert, verify, profile
+from edgevit import convert, explain, locate, profile, verify
 
 convert("efficientmod_xxs", to=["executorch", "onnx"], out="out")
 convert("my_net", model=(net, (image, mask)), to=["tflite"], out="out")   # any nn.Module
+print(explain("out/efficientmod_xxs.pte").summary)    # what runs outside the delegate, and why
+print(locate("out/my_net.tflite.rejected", model=(net, (image, mask))))   # the module at fault
 """
 
 from importlib import import_module
@@ -15,19 +17,22 @@ if not (_here / "converters").is_dir():  # a checkout: the two folders lie besid
     __path__.append(str(_here.parent))
 
 __version__ = "0.1.0"
-__all__ = ["Artifact", "Recipe", "convert", "profile", "verify"]
+__all__ = ["Artifact", "Recipe", "convert", "explain", "locate", "profile", "verify"]
 
 if TYPE_CHECKING:
     from .converters.artifact import Artifact
     from .pipeline.convert import convert
+    from .pipeline.explain import explain
     from .pipeline.profile import profile
-    from .pipeline.verify import verify
+    from .pipeline.verify import locate, verify
     from .recipe import Recipe
 
 _PLACES = {
     "Artifact": ".converters.artifact",
     "Recipe": ".recipe",
     "convert": ".pipeline.convert",
+    "explain": ".pipeline.explain",
+    "locate": ".pipeline.verify",
     "profile": ".pipeline.profile",
     "verify": ".pipeline.verify",
 }

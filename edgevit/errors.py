@@ -54,7 +54,10 @@ class Disagreement(EdgevitError):
 
 
 class ChildError(EdgevitError):
+    """words: what the child wrote to its log last."""
+
     exit_code = 4
+    words = ""
 
 
 class ChildDied(ChildError):

@@ -12,9 +12,8 @@ from .errors import InputError
 from .preprocess import Preprocess
 from .program import export
 from .recipe import Recipe
+from .reference import PROGRAM, REFERENCE
 from .transforms.embed_preprocess import EmbedPreprocess
-
-PROGRAM, REFERENCE = "program.pt2", "reference.npz"
 
 
 def from_recipe(

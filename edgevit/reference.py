@@ -20,6 +20,7 @@ from .preprocess import Preprocess
 
 Arrays = tuple[np.ndarray, ...]
 COUNT = 16
+PROGRAM, REFERENCE = "program.pt2", "reference.npz"  # what `prepare` writes of a model
 
 
 @dataclass(frozen=True)

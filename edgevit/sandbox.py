@@ -33,6 +33,7 @@ _counting = threading.Lock()  # a WeakSet cannot be read while another thread ad
 
 MEMORY_BYTES = 16 << 30
 TIMEOUT_S = 600.0
+WORDS_BYTES = 1 << 14  # of a failed child's last words that its error keeps
 # How the C++ libraries and numpy say that an allocation failed.
 _NO_MEMORY = re.compile(r"bad_alloc|MemoryError|DefaultCPUAllocator|can't allocate|Cannot allocate")
 
@@ -96,7 +97,9 @@ class Child:
             raise kind(reply["error"])
         # A library's message may run over pages; the log holds them.
         said = " ".join(reply["error"].split())[:500]
-        raise ChildError(f"{reply['kind']}: {said}{self._see_log()}")
+        failed = ChildError(f"{reply['kind']}: {said}{self._see_log()}")
+        failed.words = self._tail(WORDS_BYTES)
+        raise failed
 
     def _exchange(self, function: str, arguments: dict[str, Any]) -> Any:
         """Send a request and wait for its reply, no longer than the limit."""
@@ -151,9 +154,11 @@ class Child:
             return self._out_of_memory()
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         said = f", last words: {tail.splitlines()[-1][:200]}" if tail else ""
-        return ChildDied(
+        died = ChildDied(
             f"the process died of {name} in {function.split(':')[1]}{said}{self._see_log()}"
         )
+        died.words = self._tail(WORDS_BYTES)
+        return died
 
     def _out_of_memory(self) -> ChildMemory:
         return ChildMemory(

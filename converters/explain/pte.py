@@ -3,6 +3,7 @@
 import json
 import tempfile
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,10 @@ from . import cost
 from .explanation import Explanation, Node
 from .reasons import executorch_cures, executorch_reason
 
-SAID = (
-    "A .pte calls delegates and kernels in turn; each change is a partition boundary. It holds no "
-    "module paths."
-)
+SAID = "A .pte calls delegates and kernels in turn; each change is a partition boundary."
+NO_PATHS = "it names no modules; one that edgevit converts does"
 HEADER = b"XH00"  # at byte 4: a header tells where in the blob the graph's flatbuffer lies
+NONE = 65535  # XNNPACK's debug handle of what the converter put in between
 BYTES = {"fp16": 2, "bf16": 2, "qint8": 1, "quint8": 1, "qcint8": 1, "qdint8": 1, "qpint8": 1}
 WIDTHS = {"BYTE": 1, "CHAR": 1, "BOOL": 1, "SHORT": 2, "HALF": 2, "BFLOAT16": 2, "LONG": 8}
 WIDTHS |= {"DOUBLE": 8}
@@ -23,38 +23,31 @@ FLOATS = ("FLOAT", "HALF", "BFLOAT16")
 PRODUCTS = ("mm", "bmm", "addmm", "linear", "matmul")
 
 
-def explain(file: Path) -> Explanation:
-    from executorch.exir._serialize._program import deserialize_pte_binary
+@dataclass(frozen=True)
+class Placed:
+    """A node, the chain and instruction that run it, and its names inside XNNPACK's graph.
 
-    program = deserialize_pte_binary(file.read_bytes()).program
-    plans = {plan.name: plan for plan in program.execution_plan}
-    plan = plans.get("forward") or program.execution_plan[0]
+    handle: its debug handle there. result: the number of its output there.
+    """
+
+    node: Node
+    at: tuple[int, int]
+    handle: int | None = None
+    result: int | None = None
+
+
+def explain(file: Path) -> Explanation:
+    program, plan = _plan(file)
     remarks = []
-    if len(plans) > 1:
-        remarks.append(f"method {plan.name!r} of {', '.join(sorted(plans))}")
-    blobs = [
-        program.backend_delegate_data[d.processed.index].data if "Xnnpack" in d.id else b""
-        for d in plan.delegates
-    ]
-    graphs = _xnn_graphs(blobs)
+    if len(program.execution_plan) > 1:
+        methods = sorted(p.name for p in program.execution_plan)
+        remarks.append(f"method {plan.name!r} of {', '.join(methods)}")
     unknown = sorted({d.id for d in plan.delegates if "Xnnpack" not in d.id})
     if unknown:
         remarks.append(f"what is inside {', '.join(unknown)} cannot be read: no share for it")
-    nodes: list[Node] = []
-    calls = 0
-    for chain in plan.chains:
-        for i, instruction in enumerate(chain.instructions):
-            call = instruction.instr_args
-            kind = type(call).__name__
-            if kind == "DelegateCall":
-                inside = list(_inside(graphs[call.delegate_index], calls))
-                opaque = Node(plan.delegates[call.delegate_index].id, (), "", calls, 0.0)
-                nodes += inside or [opaque]
-                calls += 1
-            elif kind == "KernelCall":
-                trace = chain.stacktrace[i].items if chain.stacktrace else []
-                where = f"{Path(trace[-1].filename).name}:{trace[-1].lineno}" if trace else ""
-                nodes.append(_outside(plan, call, where))
+    nodes = [placed.node for placed in _placed(program, plan)]
+    if not any(n.module for n in nodes):
+        remarks.append(NO_PATHS)
     large = sum(n.op.startswith("DepthwiseConv2d (") for n in nodes)
     if large:
         remarks.append(
@@ -65,6 +58,54 @@ def explain(file: Path) -> Explanation:
     return Explanation(
         file.name, "executorch", "+".join(sorted(names)), tuple(nodes), SAID, tuple(remarks)
     )
+
+
+def read(file: Path) -> list[Placed]:
+    """Every operator in the file, in order of execution."""
+    return list(_placed(*_plan(file)))
+
+
+def _plan(file: Path) -> tuple[Any, Any]:
+    """The program and its method `forward`, or the first."""
+    from executorch.exir._serialize._program import deserialize_pte_binary
+
+    program = deserialize_pte_binary(file.read_bytes()).program
+    plans = {plan.name: plan for plan in program.execution_plan}
+    return program, plans.get("forward") or program.execution_plan[0]
+
+
+def _placed(program: Any, plan: Any) -> Iterable[Placed]:
+    blobs = [
+        program.backend_delegate_data[d.processed.index].data if "Xnnpack" in d.id else b""
+        for d in plan.delegates
+    ]
+    graphs = _xnn_graphs(blobs)
+    partition = -1
+    for c, chain in enumerate(plan.chains):
+        for i, instruction in enumerate(chain.instructions):
+            call = instruction.instr_args
+            frames = chain.stacktrace[i].items if chain.stacktrace else []
+            match type(call).__name__:
+                case "DelegateCall":
+                    partition += 1
+                    paths = {f.lineno: f.name for f in frames if not f.filename}
+                    graph = graphs[call.delegate_index]
+                    if not graph.get("xnodes"):
+                        opaque = plan.delegates[call.delegate_index].id
+                        yield Placed(Node(opaque, (), "", partition, 0.0), (c, i))
+                    for node, handle, result in _inside(graph, partition):
+                        named = replace(node, module=paths.get(handle, ""))
+                        yield Placed(named, (c, i), handle if handle != NONE else None, result)
+                case "KernelCall":
+                    yield Placed(_outside(plan, call, _where(frames)), (c, i))
+
+
+def _where(frames: list[Any]) -> str:
+    """The module that edgevit wrote there, see pte_paths, or a line of the user's code."""
+    if not frames:
+        return ""
+    last = frames[-1]
+    return f"{Path(last.filename).name}:{last.lineno}" if last.filename else str(last.name)
 
 
 def _outside(plan: Any, call: Any, where: str) -> Node:
@@ -119,8 +160,8 @@ def _once(tensors: Iterable[Any]) -> list[Any]:
     return list({id(t): t for t in tensors}.values())
 
 
-def _inside(graph: dict[str, Any], partition: int) -> Iterable[Node]:
-    """The nodes of an XNNPACK graph, from flatc's JSON."""
+def _inside(graph: dict[str, Any], partition: int) -> Iterable[tuple[Node, int, int]]:
+    """The nodes of an XNNPACK graph with debug handles and outputs, from flatc's JSON."""
     values: dict[int, tuple[list[int], int]] = {}
     for x in graph.get("xvalues", []):
         value = x["xvalue_union"]
@@ -149,7 +190,8 @@ def _inside(graph: dict[str, Any], partition: int) -> Iterable[Node]:
         elif window > 1:  # poolings
             macs = prod(shape) * window
         spent = cost.seconds(macs=macs, size_bytes=cost.size_bytes(used), factor=factor)
-        yield Node(op, tuple(shape), "", partition, spent)
+        made = Node(op, tuple(shape), "", partition, spent)
+        yield made, x["debug_handle"], node.get("output_id", -1)
 
 
 _KERNELS = ("kernel", "pooling")

@@ -24,6 +24,7 @@ SAID = (
 )
 WIDTHS = {"FLOAT16": 2, "BFLOAT16": 2, "INT16": 2, "UINT16": 2, "INT8": 1, "UINT8": 1, "BOOL": 1}
 WIDTHS |= {"INT64": 8, "FLOAT64": 8, "UINT64": 8}
+Wires = tuple[list[int], list[int]]  # the numbers of the tensors that go in, and come out
 FACTORS = {"RESHAPE": 0.0, "EXPAND_DIMS": 0.0, "SQUEEZE": 0.0}  # they change no data
 
 
@@ -36,6 +37,15 @@ class Tensor:
 
 
 def explain(file: Path) -> Explanation:
+    nodes, wires, others = read(file)
+    placed = _partitions(nodes, wires)
+    remarks = [f"{others} further graphs in it are not explained"] if others else []
+    remarks += _as_the_runtime(file, len({n.partition for n in placed} - {None}))
+    return Explanation(file.name, "tflite", "XNNPACK", placed, SAID, tuple(remarks))
+
+
+def read(file: Path) -> tuple[list[Node], list[Wires], int]:
+    """The operators in the file's order with their tensors, and how many further graphs it has."""
     from ai_edge_litert import schema_py_generated as schema
 
     content = file.read_bytes()
@@ -46,7 +56,7 @@ def explain(file: Path) -> Explanation:
     tensors = list(_tensors(schema, model, graph))
     operators = _names(schema.BuiltinOperator)
     nodes: list[Node] = []
-    wires: list[tuple[list[int], list[int]]] = []
+    wires: list[Wires] = []
     for i in range(graph.OperatorsLength()):
         operator = graph.Operators(i)
         code = model.OperatorCodes(operator.OpcodeIndex())
@@ -57,12 +67,7 @@ def explain(file: Path) -> Explanation:
         wires.append(([s for s in sources if s >= 0], results))
         used = ([tensors[s] for s in wires[-1][0]], [tensors[r] for r in results])
         nodes.append(_node(custom or name, *used))
-    placed = _partitions(nodes, wires)
-    remarks = []
-    if model.SubgraphsLength() > 1:
-        remarks.append(f"{model.SubgraphsLength() - 1} further graphs in it are not explained")
-    remarks += _as_the_runtime(file, len({n.partition for n in placed} - {None}))
-    return Explanation(file.name, "tflite", "XNNPACK", placed, SAID, tuple(remarks))
+    return nodes, wires, model.SubgraphsLength() - 1
 
 
 def _tensors(schema: Any, model: Any, graph: Any) -> Iterable[Tensor]:
@@ -134,9 +139,7 @@ def module_path(name: str) -> str:
     return ""
 
 
-def _partitions(
-    nodes: Sequence[Node], wires: Sequence[tuple[list[int], list[int]]]
-) -> tuple[Node, ...]:
+def _partitions(nodes: Sequence[Node], wires: Sequence[Wires]) -> tuple[Node, ...]:
     """The nodes with their partitions, in the order in which LiteRT then runs them."""
     produced = {r for _, results in wires for r in results}
     ready: set[int] = set()
@@ -163,11 +166,13 @@ def _partitions(
 
 def _as_the_runtime(file: Path, ours: int) -> list[str]:
     """What the runtime itself does with the file, in a child of its own, where that differs."""
-    from ..refusals import explained
+    from ..culprit import trace
+    from ..refusals import told
 
     try:
         found = sandbox.run("edgevit.converters.lowering:placement", target="tflite", file=file)
     except EdgevitError as e:
-        return [f"the runtime on this machine does not load the file: {explained(str(e))}"]
+        said = told(str(e), where=trace(target="tflite", file=str(file), said=str(e)))
+        return [f"the runtime on this machine does not load the file: {said}"]
     theirs = found["partitions"] if found else ours
     return [] if theirs == ours else [f"the runtime on this machine makes {theirs} partitions"]

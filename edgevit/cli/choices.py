@@ -7,6 +7,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from ..converters.artifact import ASIDE
 from ..converters.target import TARGETS, find
 from ..errors import ArtifactError
 from ..models import MODELS
@@ -45,12 +46,13 @@ class ModelName(click.ParamType):  # type: ignore[type-arg]
         return names or [CompletionItem(incomplete, type="file")]
 
 
-def artifacts_among(paths: Sequence[Path]) -> list[Path]:
+def artifacts_among(paths: Sequence[Path], *, rejected: bool = False) -> list[Path]:
     """The artifacts in what a shell made of `out/*`: cards, logs and reports are passed over.
 
     A path that is named alone, or has an artifact's suffix, is kept and judged by whoever opens it.
+    rejected: keep those that `convert` found wrong, too.
     """
-    suffixes = {find(name).suffix for name in TARGETS}
+    suffixes = {find(name).suffix for name in TARGETS} | ({ASIDE} if rejected else set())
     kept = [path for path in paths if len(paths) == 1 or path.suffix in suffixes]
     if not kept:
         raise ArtifactError(

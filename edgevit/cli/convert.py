@@ -28,7 +28,7 @@ from .screen import Screen, screened
 @click.option(
     "--ios", type=int, default=17, show_default=True, help=f"Oldest iOS ({IOS[0]}-{IOS[-1]})."
 )
-@click.option("--no-verify", is_flag=True, help="Do not run the files; their cards say so.")
+@click.option("--no-verify", is_flag=True, help="Load the files, do not run them.")
 @click.option("--rewrites", type=Names(NAMES), help="Only these graph rewrites, comma-separated.")
 @click.option(
     "--costs", type=click.Path(path_type=Path), help="Which rewrites pay; see `bench rewrites`."
@@ -89,8 +89,4 @@ def command(
         )
     screen.show(*conversions(outcomes, verbose=screen.verbose))
     screen.json([as_json(outcome) for outcome in outcomes])
-    errors = [outcome.error for outcome in outcomes if outcome.error]
-    for error in errors:
-        screen.error(str(error))
-    if errors:
-        raise click.exceptions.Exit(errors[0].exit_code)
+    screen.end([outcome.error for outcome in outcomes if outcome.error])

@@ -77,8 +77,6 @@ def command(
     if html and measured:
         page.write(html, runs=measured)
         screen.note(f"page: {html}")
-    errors = [r for r in results if isinstance(r, EdgevitError) and r not in absent]
-    for error in errors:
-        screen.error(str(error))
-    if errors or not measured:
-        raise click.exceptions.Exit((errors or absent)[0].exit_code)
+    screen.end([r for r in results if isinstance(r, EdgevitError) and r not in absent])
+    if not measured:
+        raise click.exceptions.Exit(absent[0].exit_code)

@@ -6,13 +6,15 @@ On a terminal progress is a live list of stages; elsewhere it is a plain line pe
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from ..errors import EdgevitError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -48,6 +50,13 @@ class Screen:
 
     def error(self, text: str) -> None:
         click.echo(f"error: {text}", err=True)
+
+    def end(self, errors: Sequence[EdgevitError]) -> None:
+        """Print each error, and leave the command with the first one's code if there is any."""
+        for error in errors:
+            self.error(str(error))
+        if errors:
+            raise click.exceptions.Exit(errors[0].exit_code)
 
     @contextmanager
     def progress(self) -> Iterator[Watch]:

@@ -17,7 +17,7 @@ def command(screen: Screen, path: Path) -> None:
 
     from ..converters.artifact import Artifact
 
-    artifact = Artifact.read(path)
+    artifact = Artifact.read(path, rejected=True)
     card = artifact.card
     assert card is not None  # `read` demands one
     table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
@@ -45,7 +45,7 @@ def command(screen: Screen, path: Path) -> None:
         "preprocess": ", ".join(f"{k} {v}" for k, v in (card.preprocess or {}).items()) or "none",
         "labels": f"{len(card.labels)}: {', '.join(card.labels[:5])} …" if card.labels else "none",
         "agreement": f"{card.agreement}, on {card.agreement.inputs} inputs",
-        "rewrites": report["left_alone"]
+        "rewrites": (report["left_alone"] and f"none: {report['left_alone']}")
         or ", ".join(f"{n} {rule}" for rule, n in report["applied"].items())
         or "none",
         "placement": str(card.placement) if card.placement else "not known",

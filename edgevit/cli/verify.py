@@ -22,7 +22,7 @@ def command(screen: Screen, paths: tuple[Path, ...], timeout: float, locate: boo
 
     with screen.progress() as watch:
         verdicts = verify(
-            artifacts_among(paths),
+            artifacts_among(paths, rejected=True),
             locate=locate,
             limits=Limits(timeout_s=timeout),
             watch=lambda path, stage: watch(path.name, stage),
@@ -40,8 +40,4 @@ def command(screen: Screen, paths: tuple[Path, ...], timeout: float, locate: boo
             for v in verdicts
         ]
     )
-    errors = [v.error for v in verdicts if v.error]
-    for error in errors:
-        screen.error(str(error))
-    if errors:
-        raise click.exceptions.Exit(errors[0].exit_code)
+    screen.end([v.error for v in verdicts if v.error])

@@ -1,4 +1,4 @@
-"""locate(): in which module an artifact that was rejected goes wrong, by lowering it in pieces."""
+"""In which module an artifact that was rejected goes wrong, found by lowering it in pieces."""
 
 import tempfile
 from collections.abc import Callable
@@ -12,12 +12,12 @@ from ..converters.locate import Location, Step, bisect
 from ..converters.target import find
 from ..converters.verify import Agreement, agreement
 from ..errors import EdgevitError
-from ..reference import Reference
+from ..reference import PROGRAM, REFERENCE, Reference
 from ..sandbox import Child
-from .prepared import PROGRAM, REFERENCE, Limits
+from .prepared import Limits
 
 
-def locate(
+def locate_in(
     card: Card,
     prepared: Path,
     facts: dict[str, Any],

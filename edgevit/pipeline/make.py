@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from .. import digest
-from ..converters.artifact import Artifact, Session
+from ..converters.artifact import ASIDE, Artifact, Session
 from ..converters.card import Card, card_of
 from ..converters.target import Placement, find
 from ..converters.tools import tools
 from ..converters.verify import NOT_EXECUTED, REJECTED, SKIPPED, Agreement, agreement
 from ..errors import ChildError, ChildMemory, ChildTimeout, Disagreement, EdgevitError
-from ..reference import Reference
+from ..reference import PROGRAM, REFERENCE, Reference
 from ..staging import explained, publish, remove
-from .prepared import PROGRAM, REFERENCE, Limits
+from .prepared import Limits
+from .refused import explained_refusal
 from .reuse import Job, key_of
 
 # What the rewrites did, where the file runs, and how it agrees.
@@ -94,11 +95,11 @@ class Maker:
             key=key_of(job, self.labels) if self.keyed else None,
         )
         if agreed.status == REJECTED:
-            aside = job.place.with_name(job.place.name + ".rejected")
+            aside = job.place.with_name(job.place.name + ASIDE)
             _place(made, aside, card)
             raise Disagreement(f"{agreed}; the file is kept as {aside}")
         _place(made, job.place, card)
-        for stale in (".log", ".rejected", ".rejected.json"):  # of a try that failed before
+        for stale in (".log", ASIDE, ASIDE + ".json"):  # of a try that failed before
             remove(job.place.with_name(job.place.name + stale))
         return Artifact.read(job.place)
 
@@ -120,14 +121,17 @@ class Maker:
         except ChildError as e:
             if self.stopped.is_set():
                 raise
-            reason = str(e)
+            reason = _without_log(str(e), log)
         plain = made.with_name(f"plain-{made.name}")
         try:
             _, placed, agreed = self._lowered(job, plain, log, ())
-        except ChildError:
+        except ChildError as e:
             if rewritten and not reason:
                 return rewritten
-            raise
+            if reason == _without_log(str(e), log):
+                raise type(e)(f"rewritten or not, {e}") from e
+            plainly = f"as torch exports it, {str(e).rstrip('.')}"
+            raise type(e)(f"{plainly}. Once rewritten, {reason}") from e
         if not reason and rewritten:
             before, after = _cuts(rewritten[1]), _cuts(placed)
             if agreed.status == REJECTED or before <= after:
@@ -135,7 +139,7 @@ class Maker:
             reason = f"it has {before} partitions and operators outside them, {after} without"
         remove(made)
         plain.rename(made)
-        left_alone = f"once rewritten, {reason}"
+        left_alone = f"the form that torch exports stands, because once rewritten, {reason}"
         return {"applied": {}, "refused": [], "left_alone": left_alone}, placed, agreed
 
     def _lowered(self, job: Job, made: Path, log: Path, rewrites: Sequence[str] | None) -> Lowered:
@@ -153,17 +157,17 @@ class Maker:
                 costs=job.recipe.costs,
             )
             self.watch(job.title, "place")
-            placed = child.call(
-                "edgevit.converters.lowering:placement", target=job.target, file=made
-            )
+            with explained_refusal(made, job.target, self.limits):
+                placed = child.call(
+                    "edgevit.converters.lowering:placement", target=job.target, file=made
+                )
         self.watch(job.title, "verify")
-        return report, placed, self._agreement(job, made, log)
+        with explained_refusal(made, job.target, self.limits):
+            return report, placed, self._agreement(job, made, log)
 
     def _agreement(self, job: Job, made: Path, log: Path) -> Agreement:
         if not find(job.target).runs_here:
             return Agreement(NOT_EXECUTED)
-        if not self.verify:
-            return Agreement(SKIPPED)
         reference = Reference.load(self.work / REFERENCE)
         names = [port["name"] for port in self.facts["facts"]["outputs"]]
         with Session(
@@ -174,8 +178,17 @@ class Maker:
             memory_bytes=self.limits.memory_bytes,
             log=log.with_name("run.log"),
         ) as session:
+            if not self.verify:
+                return Agreement(SKIPPED)  # but it loads
             found = [session(*row) for row in reference.inputs]
         return agreement(reference, found, precision=job.recipe.precision, names=names)
+
+
+def _without_log(message: str, log: Path) -> str:
+    """For the card: the log of the form that was given up is not kept."""
+    for file in (log, log.with_name("run.log")):
+        message = message.replace(f" (log: {file})", "")
+    return message
 
 
 def _cuts(placed: dict[str, Any] | None) -> int:

@@ -10,8 +10,6 @@ from .. import sandbox
 from ..recipe import Recipe
 from ..sandbox import Child
 
-PROGRAM, REFERENCE = "program.pt2", "reference.npz"  # as `prepare` names them
-
 
 @dataclass(frozen=True)
 class Limits:
@@ -20,7 +18,7 @@ class Limits:
     timeout_s: float = sandbox.TIMEOUT_S
     memory_bytes: int = sandbox.MEMORY_BYTES
 
-    def child(self, log: Path) -> Child:
+    def child(self, log: Path | None = None) -> Child:
         return Child(log=log, timeout_s=self.timeout_s, memory_bytes=self.memory_bytes)
 
 

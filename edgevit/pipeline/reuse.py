@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from .. import digest
-from ..converters.artifact import Artifact
+from ..converters.artifact import ASIDE, Artifact
 from ..converters.card import card_of
 from ..converters.target import TARGETS, find
 from ..converters.tools import tools
@@ -44,7 +44,7 @@ def refuse_strangers(out: Path, jobs: Sequence[Job], *, force: bool) -> None:
     # m.pte.json, m.pte.log, m.pte.rejected: what an artifact, or a job that failed, leaves.
     suffixes = {find(name).suffix for name in TARGETS}
     ours = any(
-        f.suffix in (".json", ".log", ".rejected") and Path(f.stem).suffix in suffixes
+        f.suffix in (".json", ".log", ASIDE) and Path(f.stem).suffix in suffixes
         for f in out.iterdir()
     )
     if not ours and any(not f.name.startswith(".") for f in out.iterdir()):

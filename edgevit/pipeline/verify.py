@@ -1,4 +1,4 @@
-"""verify(): artifacts against the float64 model that their cards name, built again."""
+"""verify() and locate(): artifacts against the float64 model of their cards, built again."""
 
 import tempfile
 from collections.abc import Callable, Sequence
@@ -14,9 +14,10 @@ from ..converters.target import find
 from ..converters.verify import NOT_EXECUTED, REJECTED, Agreement, agreement
 from ..errors import ArtifactError, Disagreement, EdgevitError
 from ..recipe import Recipe
-from ..reference import Reference
-from .locate import locate as locate_in
-from .prepared import REFERENCE, Limits, prepare_live, prepare_recipe
+from ..reference import REFERENCE, Reference
+from .locate import locate_in
+from .prepared import Limits, prepare_live, prepare_recipe
+from .refused import explained_refusal
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def verify(
         def judge(path: Path) -> Verdict:
             artifact = None
             try:
-                artifact = Artifact.read(path)
+                artifact = Artifact.read(path, rejected=True)
                 assert artifact.card is not None  # `read` demands one
                 card = artifact.card
                 if not find(artifact.target).runs_here:
@@ -86,7 +87,10 @@ def verify(
                 watch(path, "build the float64 model")
                 held, folder, facts = prepared(card)
                 watch(path, "run")
-                with artifact.open(**asdict(limits)) as session:
+                with (
+                    explained_refusal(path, artifact.target, limits),
+                    artifact.open(**asdict(limits)) as session,
+                ):
                     answers = [session(*row) for row in held.inputs]
                 names = [port["name"] for port in card.model["outputs"]]
                 agreed = agreement(held, answers, precision=card.precision, names=names)
@@ -110,3 +114,21 @@ def verify(
                 watch(path, "done")
 
         return [judge(Path(path)) for path in paths]
+
+
+def locate(
+    path: Path | str,
+    *,
+    limits: Limits = Limits(),
+    model: tuple[Any, Sequence[Any]] | None = None,
+    watch: Callable[[Path, str], None] = lambda path, stage: None,
+) -> Location | None:
+    """The module in which an artifact first goes wrong, found by lowering the model in pieces.
+
+    path: also of one that `convert` kept aside as .rejected. model: see `verify`. None where it
+    agrees; raises the error that keeps the place from being known.
+    """
+    (verdict,) = verify([path], locate=True, limits=limits, model=model, watch=watch)
+    if verdict.error and not verdict.location:
+        raise verdict.error
+    return verdict.location

@@ -2,7 +2,7 @@
 
 import ast
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import made_by_hand
@@ -192,6 +192,11 @@ def test_a_pte_of_nobody(tmp_path):
     assert (outside.op, outside.shape) == ("native_layer_norm", (3, 16))
     assert outside.cures == ("layer_norm_by_products",)
     assert [n.shape for n in found.nodes if n.partition is not None] == [(3, 16), (3, 4)]
+    assert found.remarks == ("it names no modules; one that edgevit converts does",)
+    named = explain(tmp_path / "named.pte")
+    assert [n.module for n in named.nodes] == ["0", "1", "2"]
+    assert named.remarks == ()
+    assert [replace(n, module="") for n in named.nodes] == list(found.nodes)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +224,7 @@ def test_what_is_no_artifact(tmp_path, name, content, words):
         ("Execution failed with status 0x12", "InvalidArgument"),
         ("error: 0x01: Failed to create StaticConstantPad node 7", "partitioner accepted"),
         ("xnn_status_invalid_parameter", "6 axes"),
-        ("Node number 12 (TfLiteXNNPackDelegate) failed to prepare.", "edgevit explain"),
+        ("Node number 12 (TfLiteXNNPackDelegate) failed to prepare.", "another layout"),
         ('NSLocalizedDescription = "Error in declaring network."', "Core ML"),
         ("Error::InvalidProgram", "convert it again"),
     ],

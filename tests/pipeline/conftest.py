@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from edgevit.converters import artifact
 from edgevit.converters.null import LoadedProgram, Null
 from edgevit.converters.target import TARGETS
-from edgevit.errors import ChildDied
+from edgevit.errors import ChildDied, ChildError
 from edgevit.pipeline import prepared
 from edgevit.pipeline.convert import convert
 from edgevit.recipe import Recipe
@@ -42,7 +42,10 @@ class InProcess:
     def call(self, function: str, **arguments: object) -> object:
         module, name = function.split(":")
         arguments = {k: str(v) if isinstance(v, Path) else v for k, v in arguments.items()}
-        return getattr(importlib.import_module(module), name)(**arguments)
+        try:
+            return getattr(importlib.import_module(module), name)(**arguments)
+        except RuntimeError as e:  # a library's, which does not cross a process border
+            raise ChildError(f"RuntimeError: {e}") from e
 
     def close(self) -> None:
         pass
@@ -112,11 +115,21 @@ class Averse(Fond):
         super().lower(program, file, precision=precision, ios=ios)
 
 
+class Unable(Averse):
+    """One that dies of every graph."""
+
+    suffix = ".unable"
+
+    def lower(self, program, file: Path, *, precision: str, ios: int) -> None:
+        super().lower(program, file, precision=precision, ios=ios)
+        raise ChildDied("the process died of SIGABRT")
+
+
 @pytest.fixture
 def fakes(monkeypatch):
     monkeypatch.setattr(prepared, "Child", InProcess)
     monkeypatch.setattr(artifact, "Child", InProcess)
-    for kind in (Wrong, Dying, Interrupted, Absent, Fond, Averse):
+    for kind in (Wrong, Dying, Interrupted, Absent, Fond, Averse, Unable):
         module = ModuleType(f"fake_{kind.__name__}")
         module.target = kind
         monkeypatch.setitem(sys.modules, module.__name__, module)

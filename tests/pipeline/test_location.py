@@ -1,17 +1,22 @@
 """`verify(locate=True)`: the module that a converter gets wrong, found by lowering it in pieces."""
 
+import inspect
+import json
 import sys
 from dataclasses import asdict
 from types import ModuleType
 
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import Tensor, nn
 
+import edgevit
+from edgevit.cli.verify import command
 from edgevit.converters.null import Null
 from edgevit.converters.onnx import Onnx
 from edgevit.converters.target import TARGETS
-from edgevit.errors import ChildDied, Disagreement
+from edgevit.errors import ArtifactError, ChildDied, Disagreement
 from edgevit.pipeline.convert import convert
 from edgevit.pipeline.verify import verify
 from edgevit.program import Program
@@ -160,3 +165,32 @@ def test_a_converter_that_fails_now_leaves_the_disagreement(faulty, model, tmp_p
     assert isinstance(found.error, Disagreement)
     assert found.location is None
     assert "cannot be told: the process died of SIGSEGV" in str(found.error)
+
+
+def test_a_file_that_convert_kept_aside(faulty, tmp_path):
+    """As a user types it, of a model in a file of the user's; the children are fakes."""
+    faulty(Null, "blocks.1.act")
+    file, out = tmp_path / "net.py", tmp_path / "out"
+    made = "torch.manual_seed(0)\n    return Net(), (torch.linspace(-1, 1, 40).reshape(1, 5, 8),)"
+    parts = ("import torch\nfrom torch import Tensor, nn", *map(inspect.getsource, (Block, Net)))
+    file.write_text("\n".join((*parts, f"def net(num_classes=3):\n    {made}\n")))
+    (outcome,) = convert(Recipe(f"{file}:net"), to=["faulty"], out=out, jobs=1)
+    aside = out / "net.faulty.rejected"
+    assert str(outcome.error).endswith(f"the file is kept as {aside}")
+
+    done = CliRunner().invoke(command, [str(aside), "--locate", "--json", "-q"])
+    assert done.exit_code == 3
+    (found,) = json.loads(done.stdout)
+    assert found["location"]["module"] == "blocks.1.act"
+    plain = CliRunner().invoke(command, [*map(str, out.iterdir()), "-q"])
+    assert (plain.exit_code, plain.stderr.count("error: ")) == (3, 1)
+    located = edgevit.locate(aside)
+    assert located.module == "blocks.1.act"
+
+
+def test_no_module_is_located_where_the_file_agrees_or_cannot_be_judged(faulty, model, tmp_path):
+    faulty(Null, None)
+    (made,) = convert(Recipe("net"), to=["faulty"], out=tmp_path, model=model, jobs=1)
+    assert edgevit.locate(made.artifact.path, model=model) is None
+    with pytest.raises(ArtifactError, match="a module given from Python"):
+        edgevit.locate(made.artifact.path)

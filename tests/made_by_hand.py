@@ -5,15 +5,18 @@ from pathlib import Path
 import numpy as np
 
 
-def tflite(file: Path) -> Path:
-    """y = broadcast(x + x, [4, 8]) * 2, of which XNNPACK refuses the broadcast."""
+def tflite(file: Path, *, to: tuple[int, int] = (4, 8)) -> Path:
+    """y = broadcast(x + x, [4, 8]) * 2, of which XNNPACK refuses the broadcast.
+
+    to: what the broadcast is told; LiteRT refuses what x does not fit.
+    """
     import flatbuffers
     from ai_edge_litert import schema_py_generated as s
 
     model = s.ModelT()
     model.version = 3
     model.buffers = [s.BufferT(), s.BufferT(), s.BufferT()]
-    model.buffers[1].data = np.frombuffer(np.array([4, 8], np.int32).tobytes(), np.uint8)
+    model.buffers[1].data = np.frombuffer(np.array(to, np.int32).tobytes(), np.uint8)
     model.buffers[2].data = np.frombuffer(np.array([2], np.float32).tobytes(), np.uint8)
     ops = s.BuiltinOperator
     model.operatorCodes = []
@@ -115,7 +118,10 @@ net = torch.nn.Sequential(
 edge = to_edge_transform_and_lower(
     torch.export.export(net, (torch.zeros(3, 8),)), partitioner=[XnnpackPartitioner()]
 )
-Path(FILE).write_bytes(edge.to_executorch().buffer)
+made = edge.to_executorch()
+Path(FILE).write_bytes(made.buffer)
+from edgevit.converters.pte_paths import with_paths
+Path(FILE).with_name("named.pte").write_bytes(with_paths(made))
 """
 
 
@@ -125,5 +131,6 @@ def by(script: str, file: Path) -> Path:
     import sys
 
     made = f"FILE = {str(file)!r}\n{script}"
-    subprocess.run([sys.executable, "-c", made], check=True, capture_output=True)
+    root = Path(__file__).parent.parent
+    subprocess.run([sys.executable, "-c", made], check=True, capture_output=True, cwd=root)
     return file
