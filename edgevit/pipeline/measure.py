@@ -26,9 +26,10 @@ from ..profiles.compare import ratio
 from ..profiles.devices import host
 from ..profiles.run import Run
 from ..program import export
+from ..reference import PROGRAM
 from ..sandbox import Child
 from .make import Watch
-from .prepared import PROGRAM, Limits
+from .prepared import Limits
 
 Speed = tuple[float, float, float]
 FAILS, NEEDED = (0.0,) * 3, (float("inf"),) * 3  # with the rule; only with the rule
