@@ -33,9 +33,9 @@ def elu_by_clamps(g: Graph, node: Node) -> Node | None:
 @rule(aten.softplus.default)
 def softplus_by_log(g: Graph, node: Node) -> Node | None:
     """Softplus becomes max(x, 0) + log(1 + exp(−|x|)), which never overflows."""
-    x, beta, _ = arguments(node)
-    if beta != 1:
-        raise Refused(f"its beta is {beta}")
+    x, beta, threshold = arguments(node)
+    if beta != 1 or threshold < 20:  # from 20 on, exp(-x) is below float32's round-off
+        raise Refused(f"its beta is {beta}, its threshold {threshold}")
     return _softplus(g, x)
 
 
@@ -74,7 +74,8 @@ def hardswish_by_name(g: Graph, node: Node) -> Node | None:
 @rule(aten.clamp_min.default)
 def clamp_min_by_clamp(g: Graph, node: Node) -> Node | None:
     """One-sided clamps become clamp."""
-    return g(aten.clamp.default, node.args[0], float(cast(float, node.args[1])), None)
+    x, least = cast(tuple[Node, float], node.args)
+    return g(aten.clamp.default, x, float(least) if dtype(x).is_floating_point else least, None)
 
 
 @rule(aten.linalg_vector_norm.default)

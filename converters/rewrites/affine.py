@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 from torch.fx import Node
 
-from .graph import Graph, argument, aten, constant_of, is_constant, rank, shape_of
+from .graph import Graph, argument, aten, constant_of, dtype, is_constant, rank, shape_of
 from .rule import Refused, rule
 
 PRODUCTS = (aten.conv2d.default, aten.linear.default)
@@ -24,7 +24,7 @@ BATCHED = (aten.bmm.default, aten.matmul.default)
 
 def channel_axis(product: Node) -> int:
     """Where a convolution or a linear layer has its channels."""
-    return 1 if product.target is aten.conv2d.default else rank(product) - 1
+    return rank(product) - (3 if product.target is aten.conv2d.default else 1)
 
 
 def per_channel(constant: Any, of: Node, axis: int) -> torch.Tensor | None:
@@ -58,7 +58,7 @@ def scale_and_shift(node: Node) -> tuple[Node, Any, Any] | None:
         return None
     if isinstance(b, Node) and not constant_of(b).is_floating_point():
         return None
-    if shape_of(a) != shape_of(node):
+    if (shape_of(a), dtype(a)) != (shape_of(node), dtype(node)):
         return None
     match node.target:
         case aten.mul.Tensor:
@@ -115,7 +115,7 @@ def _batch_norm(
 def constant_weights(product: Node) -> tuple[torch.Tensor, torch.Tensor | None] | None:
     """Weight and bias, when both are constant and nothing else reads them in another way."""
     weight, bias = argument(product, "weight"), argument(product, "bias")
-    if not is_constant(weight) or not (bias is None or is_constant(bias)):
+    if not is_constant(weight) or not (bias is None or is_constant(bias)) or rank(weight) < 2:
         return None
     return constant_of(weight).double(), None if bias is None else constant_of(bias).double()
 
@@ -172,7 +172,7 @@ def affine_into_what_follows(g: Graph, node: Node) -> Node | None:
     per_group = weight.shape[1]
     if b is not None:
         padding = argument(node, "padding") if node.target is PRODUCTS[0] else [0]
-        if padding == "same" or any(cast(Any, padding)):
+        if any(cast(Any, padding)):
             raise Refused("it shifts the zeros of the padding too")
         rows = b.reshape(groups, per_group).repeat_interleave(weight.shape[0] // groups, 0)
         summed = weight.flatten(2).sum(-1) if weight.dim() > 2 else weight
@@ -189,9 +189,9 @@ def affine_past_reshape(g: Graph, node: Node) -> Node | None:
     """A scale per last axis moves behind a reshape that keeps that axis, nearer to a product."""
     affine = cast(Node, node.args[0])
     arithmetic = (aten.mul.Tensor, aten.add.Tensor)
-    if affine.target not in arithmetic or len(affine.users) != 1:
+    if affine.target not in arithmetic or len(affine.users) != 1 or affine.kwargs:
         return None
-    if shape_of(affine)[-1] != shape_of(node)[-1]:
+    if shape_of(affine)[-1:] != shape_of(node)[-1:]:
         return None
     a, b = cast(tuple[Any, Any], affine.args[:2])
     x, c = (b, a) if is_constant(a) else (a, b)
@@ -216,6 +216,8 @@ def scale_nearer_to_weights(g: Graph, node: Node) -> Node | None:
             return None
         number = float(constant_of(number))
     if x.target not in (*VIEWS, *BATCHED) or shape_of(x) != shape_of(node):
+        return None
+    if dtype(x) != dtype(node) or not dtype(x).is_floating_point:
         return None
     scaled = g(aten.mul.Tensor, x.args[0], number)
     return g(x.target, scaled, *x.args[1:], **x.kwargs)

@@ -5,7 +5,8 @@
 
 Why: a matmul of rank 4 is exported with expands, and the fused attention with comparisons against
 rows that are all masked: 29 operators a block, most of them outside the delegate.
-Not when: it is causal, drops out, shares heads in groups, or its mask is boolean.
+Not when: it is causal, drops out, shares heads in groups, or its mask is boolean, computed, or
+hides a whole row: fused attention gives 0 there, a softmax gives no number.
 """
 
 import math
@@ -14,7 +15,7 @@ from typing import cast
 import torch
 from torch.fx import Node
 
-from .graph import Graph, argument, aten, dtype, is_constant, rank, shape_of
+from .graph import Graph, argument, aten, constant_of, dtype, is_constant, rank, shape_of
 from .layout import inverse, permuted
 from .rule import Refused, rule
 
@@ -28,6 +29,10 @@ def attention_by_products(g: Graph, node: Node) -> Node | None:
         raise Refused("it is causal, drops out, or shares heads in groups")
     if mask is not None and dtype(mask) == torch.bool:
         raise Refused("its mask is boolean")
+    if mask is not None and not is_constant(mask):
+        raise Refused("its mask is computed")
+    if mask is not None and bool(constant_of(mask).isneginf().all(-1).any()):
+        raise Refused("its mask hides a whole row")
     scale = argument(node, "scale")
     scale = 1 / math.sqrt(shape_of(q)[-1]) if scale is None else scale
     turned = [*range(rank(k) - 2), rank(k) - 1, rank(k) - 2]

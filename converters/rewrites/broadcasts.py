@@ -30,6 +30,8 @@ def expands_removed(g: Graph, node: Node) -> Node | None:
         sides = [a, b]
         sides[i] = side.args[0]
         shapes = [shape_of(s) for s in sides if isinstance(s, Node)]
+        if any(dtype(s) != dtype(node) for s in sides if isinstance(s, Node)):
+            continue  # a tensor of no axes would no longer decide the type
         if torch.broadcast_shapes(*shapes) == shape_of(node):  # type: ignore[no-untyped-call]
             return g(node.target, *sides, *node.args[2:], **node.kwargs)
     return None
@@ -59,7 +61,9 @@ def numbers_as_tensors(g: Graph, node: Node) -> Node | None:
 def reversed_differences(g: Graph, node: Node) -> Node | None:
     """rsub(x, 1) is 1 − x."""
     x, number, alpha = arguments(node)
-    return g(aten.sub.Tensor, g.number(float(number), x), x) if alpha == 1 else None
+    if alpha != 1 or dtype(x) != dtype(node):
+        return None
+    return g(aten.sub.Tensor, g.number(number, x), x)
 
 
 @rule(*BINARY)
@@ -71,7 +75,7 @@ def integers_as_floats(g: Graph, node: Node) -> Node | None:
     for i, (side, other) in enumerate(((a, b), (b, a))):
         if not is_constant(side) or is_constant(other) or dtype(other) != dtype(node):
             continue
-        if dtype(side) == dtype(node) and rank(side):
+        if dtype(side) == dtype(node) and (rank(side) or not rank(other)):
             continue
         value = constant_of(side).to(dtype(node))
         sides = [a, b]
@@ -109,6 +113,8 @@ def blocks_repeated_by_cat(g: Graph, node: Node) -> Node | None:
 def repeat_by_cat(g: Graph, node: Node) -> Node | None:
     """A repeat along existing axes is a cat along each of them."""
     x, times = cast(tuple[Node, list[int]], node.args)
+    if 0 in times:
+        return None
     x = g.reshape(x, [1] * (len(times) - rank(x)) + list(shape_of(x)))
     for axis, count in enumerate(times):
         if count > 1:

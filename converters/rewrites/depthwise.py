@@ -40,8 +40,6 @@ def depthwise_in_rows(g: Graph, node: Node) -> Node | None:
     _, per_group, kh, kw = shape_of(weight)
     if groups != shape_of(x)[1] or per_group != 1 or groups == 1 or kh * kw <= TAPS:
         return None
-    if isinstance(padding, str):
-        raise Refused(f"its padding is {padding!r}")
     if kh % 2 == 0:
         raise Refused(f"a kernel of {kh} rows has no centre")
     weights = constant_weights(node)

@@ -36,8 +36,10 @@ COPIES = (
 
 @rule(*COPIES)
 def copies_removed(g: Graph, node: Node) -> Node | None:
-    """A copy with the same shape and type is the tensor itself."""
+    """A copy with the same shape and type is the tensor itself; what asserts its type is gone."""
     x = node.args[0]
+    if node.target is aten._assert_tensor_metadata.default:
+        return cast(Node, x)  # it held when the graph was made, and would count as a reader of x
     if not isinstance(x, Node) or "val" not in node.meta or node.meta["val"] is None:
         return None
     if node.target is aten.dropout.default and argument(node, "train"):

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from torch.fx import Node
 
-from .graph import Graph, argument, aten, axes, is_constant, rank, shape_of
+from .graph import Graph, argument, aten, axes, dtype, is_constant, rank, shape_of
 from .rule import rule
 
 TO_LAST, TO_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
@@ -90,7 +90,7 @@ def permute_past_binary(g: Graph, node: Node) -> Node | None:
 
 def _turned_back(g: Graph, side: Any, dims: list[int]) -> Any:
     """`side` before the permute by `dims`; None where that needs a permute of its own."""
-    if not isinstance(side, Node):
+    if not isinstance(side, Node) or not rank(side):
         return side
     if (found := permuted(side)) is not None:
         return found[0] if found[1] == dims else None
@@ -124,7 +124,7 @@ def permute_past_axis(g: Graph, node: Node) -> Node | None:
 def permute_past_reduction(g: Graph, node: Node) -> Node | None:
     """Mean, sum and maximum over the axes that the permute took from elsewhere."""
     found = permuted(node.args[0])
-    if found is None:
+    if found is None or dtype(found[0]) != dtype(node):
         return None
     x, dims = found
     axes_here = axes(argument(node, "dim"), len(dims))
@@ -158,7 +158,7 @@ def permute_past_linear(g: Graph, node: Node) -> Node | None:
     """A linear layer over the channels of a map is a 1×1 convolution."""
     found = permuted(node.args[0])
     weight, bias = argument(node, "weight"), argument(node, "bias")
-    if found is None or found[1] != TO_LAST or not is_constant(weight):
+    if found is None or found[1] != TO_LAST or not is_constant(weight) or rank(weight) != 2:
         return None
     return g.permute(g.conv1x1(found[0], weight, bias), TO_LAST)
 

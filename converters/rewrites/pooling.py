@@ -23,7 +23,7 @@ def global_pool_by_mean(g: Graph, node: Node) -> Node | None:
     """Pooling to one pixel is the mean of the map; to whole cells, an average pool."""
     x, size = cast(tuple[Node, list[int]], node.args)
     if list(size) == [1, 1]:
-        return g(aten.mean.dim, x, [2, 3], True)
+        return g(aten.mean.dim, x, [rank(x) - 2, rank(x) - 1], True)
     h, w = shape_of(x)[-2:]
     if h % size[0] or w % size[1]:
         raise Refused(f"cells of {h}×{w} pixels into {size[0]}×{size[1]} differ in size")
@@ -36,6 +36,8 @@ def mean_over_pixels(g: Graph, node: Node) -> Node | None:
     """A mean over other axes than height and width becomes one over them, or a product."""
     x, keep = cast(Node, node.args[0]), bool(argument(node, "keepdim"))
     over, n = axes(argument(node, "dim"), rank(x)), rank(x)
+    if dtype(x) != dtype(node):
+        raise Refused(f"it takes the mean of {dtype(x)} in {dtype(node)}")
     if n == 4 and over == [2, 3]:
         return None if keep else g.reshape(g(aten.mean.dim, x, [2, 3], True), shape_of(node))
     if n == 4 and over == [1, 2]:
@@ -56,6 +58,8 @@ def mean_over_pixels(g: Graph, node: Node) -> Node | None:
 def sum_by_mean(g: Graph, node: Node) -> Node | None:
     """A sum is a mean times the count."""
     x = cast(Node, node.args[0])
+    if dtype(x) != dtype(node) or not dtype(x).is_floating_point:
+        raise Refused(f"it sums {dtype(x)} into {dtype(node)}")
     over = axes(argument(node, "dim"), rank(x))
     count = math.prod(shape_of(x)[a] for a in over)
     mean = g(aten.mean.dim, x, over, bool(argument(node, "keepdim")))
@@ -77,10 +81,10 @@ def average_without_padding(g: Graph, node: Node) -> Node | None:
 @rule(aten.avg_pool2d.default)
 def strided_pick_by_convolution(g: Graph, node: Node) -> Node | None:
     """An average over single pixels, which only picks some, is a depthwise convolution by 1."""
-    x, kernel, stride, padding, ceil, *_ = arguments(node)
-    if set(kernel) != {1} or any(padding) or ceil:
+    x, kernel, stride, padding, ceil, _, divisor = arguments(node)
+    if set(kernel) != {1} or any(padding) or ceil or divisor not in (None, 1):
         return None
-    channels = shape_of(x)[1]
+    channels = shape_of(x)[-3]
     ones = g.constant(torch.ones([channels, 1, 1, 1], dtype=dtype(x)))
     return g(aten.conv2d.default, x, ones, None, stride or kernel, [0, 0], [1, 1], channels)
 

@@ -8,7 +8,7 @@
                  └─ linear(C) ── v
 Why: a slice is a copy, and in ExecuTorch a split or an unbind is outside the delegate; the products
 cost the same. The 1/sqrt(d) of attention then goes into the weights of q alone.
-Not when: something else reads the whole, or slices overlap.
+Not when: something else reads the whole, or slices overlap or have a step.
 """
 
 import math
@@ -26,7 +26,9 @@ from .rule import rule
 @rule(aten.slice.Tensor)
 def slice_before_reshape(g: Graph, node: Node) -> Node | None:
     """A slice of the leading part of an axis that a reshape has split is a slice of that axis."""
-    view, axis, start, end = cast(Any, node.args[:4])
+    if len(node.args) > 4:  # it has a step
+        return None
+    view, axis, start, end = cast(Any, node.args)
     if view.target is not aten.reshape.default:
         return None
     source, shape = cast(Node, view.args[0]), shape_of(view)
@@ -47,14 +49,16 @@ def slice_before_reshape(g: Graph, node: Node) -> Node | None:
 @rule(aten.slice.Tensor)
 def slice_of_product(g: Graph, node: Node) -> Node | None:
     """A slice of a product's channels is the product with a part of the weights."""
-    product, axis, start, end = cast(Any, node.args[:4])
+    if len(node.args) > 4:  # it has a step
+        return None
+    product, axis, start, end = cast(Any, node.args)
     if product.target not in PRODUCTS:
         return None
     if axis != channel_axis(product) or argument(product, "groups", 1) not in (1, None):
         return None
     ranges = []
     for user in product.users:
-        if user.target is not aten.slice.Tensor or user.args[1] != axis:
+        if user.target is not aten.slice.Tensor or user.args[1] != axis or len(user.args) > 4:
             return None
         ranges.append((user.args[2], user.args[3]))
     ranges.sort()

@@ -36,6 +36,8 @@ def transposes_as_permute(g: Graph, node: Node) -> Node | None:
     """Transpositions become permute."""
     x, *turned = cast(Any, node.args)
     dims = list(range(rank(x)))
+    if node.target is aten.numpy_T.default:
+        return g.permute(x, dims[::-1])
     i, j = (d % rank(x) for d in turned or (0, -1))
     dims[i], dims[j] = dims[j], dims[i]
     return g.permute(x, dims)
@@ -53,7 +55,7 @@ def select_as_slice(g: Graph, node: Node) -> Node | None:
 def narrow_as_slice(g: Graph, node: Node) -> Node | None:
     """narrow becomes a slice."""
     x, axis, start, length = cast(tuple[Node, int, int, int], node.args)
-    start %= shape_of(x)[axis] + 1
+    start += shape_of(x)[axis] if start < 0 else 0
     return g.slice(x, axis % rank(x), start, start + length)
 
 

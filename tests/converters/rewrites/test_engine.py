@@ -1,5 +1,7 @@
 """The engine leaves alone what it must, and says so."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from check_rule import check, export, outputs
@@ -109,6 +111,12 @@ def test_every_rule_says_what_it_does_and_names_are_known():
     assert all(r.summary.endswith(".") for r in found)
     with pytest.raises(UnknownName, match="layer_norm"):
         rules(["layer_nrom"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_rule_is_named_by_a_test_of_its_file(name):
+    tests = Path(__file__).with_name(f"test_{name}.py").read_text(encoding="utf-8")
+    assert [r.name for r in rules([name]) if f'"{r.name}"' not in tests] == []
 
 
 def test_weights_that_were_folded_into_others_are_gone():

@@ -1,0 +1,43 @@
+"""group_norm(x) is d = x − P mean(x); d · rsqrt(P mean(d²) + eps) · w + b, with P within groups."""
+
+import pytest
+import torch
+from check_rule import FEW, Net, check, check_spared, drawn, operators
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+RULE = "group_norm_by_means"
+MAPS = st.tuples(st.integers(1, 3), st.just(8), st.integers(1, 9), st.integers(1, 9))
+GROUPS = st.sampled_from([1, 2, 4, 8])
+
+
+def norm(groups, **kwargs):
+    return Net(lambda m, x: m.norm(x), norm=drawn(nn.GroupNorm(groups, 8, **kwargs)))
+
+
+@FEW
+@given(groups=GROUPS, shape=MAPS)
+def test_a_group_norm_is_made_of_means(groups, shape):
+    net = Net(lambda m, x: [m.a(x), m.b(x)], a=norm(groups), b=norm(groups, affine=False))
+    done, _ = check(net, torch.randn(shape) + 3, applies=RULE, growth=32)
+    assert "group_norm" not in operators(done)
+
+
+@FEW
+@given(groups=GROUPS, shape=MAPS)
+def test_a_mean_far_away_costs_no_more_digits_than_in_torch(groups, shape):
+    net = Net(lambda m, *xs: [m.norm(x) for x in xs], norm=norm(groups))
+    pairs = [(1e3, 1.0), (1e3, 1e-2), (0, 1e-6)]
+    xs = [mean + deviation * torch.randn(shape) for mean, deviation in pairs]
+    check(net, *xs, applies=RULE, growth=32)
+
+
+def test_what_is_all_alike_has_no_deviation():
+    net = Net(lambda m, *xs: [m.norm(x) for x in xs], norm=norm(2))
+    check(net, *[torch.full((2, 8, 5, 3), x) for x in (0.0, 7.0, 1e3)], applies=RULE, growth=32)
+
+
+@pytest.mark.parametrize("shape", [(2, 8), (2, 8, 5), (1, 8, 3, 2, 2)])
+def test_what_is_no_map_is_refused(shape):
+    check_spared(norm(2), torch.randn(shape), spared_by=RULE, because=f"rank {len(shape)}")
