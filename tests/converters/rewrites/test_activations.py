@@ -94,3 +94,29 @@ def test_the_length_of_a_vector_is_the_root_of_a_product(shape, axis, size):
 def test_zeros_have_no_direction():
     net = Net(lambda m, x: F.normalize(x, dim=1))
     check(net, torch.zeros(2, 4, 6), applies="length_by_product")
+
+
+def squeeze_excite(m, x):
+    return x * F.hardsigmoid(m.gate(x.mean((2, 3), keepdim=True)))
+
+
+@FEW
+@given(c=st.integers(1, 6), h=st.integers(1, 4), scale=st.sampled_from([0.5, 1.0, 20.0]))
+def test_the_line_of_a_hard_sigmoid_goes_into_what_computes_it(c, h, scale):
+    net = Net(squeeze_excite, gate=torch.nn.Conv2d(c, c, 1))
+    x = scale * torch.randn(2, c, h, 3)
+    done, _ = check(net, x, applies="hardsigmoid_by_clamp", growth=16)
+    assert operators(done) == ["mean", "conv2d", "clamp", "mul"]
+
+
+@FEW
+@given(shape=SHAPES, scale=st.sampled_from([0.5, 20.0]))
+def test_x_times_its_hard_sigmoid_is_hard_swish(shape, scale):
+    net = Net(each(lambda m, x: x * F.hardsigmoid(x), lambda m, x: F.hardsigmoid(x + 1) * (x + 1)))
+    done, _ = check(net, scale * torch.randn(shape), applies="hardswish_by_name", growth=16)
+    assert operators(done).count("hardswish") >= 1
+
+
+def test_x_times_another_hard_sigmoid_is_none():
+    net = Net(lambda m, x: x * F.hardsigmoid(x[:, :1]))
+    check_spared(net, torch.randn(3, 4), spared_by="hardswish_by_name")

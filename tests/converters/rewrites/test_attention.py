@@ -103,3 +103,20 @@ def test_a_softmax_over_another_axis_turns_it_to_the_end(shape, axis):
 def test_a_softmax_over_the_last_axis_stays(axis):
     net = Net(lambda m, x: x.softmax(axis))
     check_spared(net, torch.randn(2, 3, 4), spared_by="softmax_along_the_last_axis")
+
+
+def values_first(m, x):
+    n, c, h, w = x.shape
+    weights = torch.einsum("ncp,ncq->npq", x.flatten(2), x.flatten(2)).softmax(-1)
+    return (x.relu().flatten(2) @ weights.transpose(1, 2)).reshape(n, c, h, w)
+
+
+@FEW
+@given(n=st.integers(1, 2), c=st.integers(1, 5), h=st.integers(2, 4))
+def test_values_of_a_map_become_tokens(n, c, h):
+    check(Net(values_first), torch.randn(n, c, h, 3), applies="values_as_tokens", growth=16)
+
+
+def test_values_that_are_no_map_stay():
+    net = Net(lambda m, x: x @ x.softmax(-1).transpose(1, 2))
+    check_spared(net, torch.randn(2, 4, 4), spared_by="values_as_tokens")

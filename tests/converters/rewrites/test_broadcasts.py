@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from check_rule import FEW, Net, check, check_spared, each, operators
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,3 +106,29 @@ def test_a_repeat_of_a_product_goes_into_its_weights(shape, r, bias, padding, li
 def test_a_repeat_of_something_else_is_left_alone(function):
     net = Net(function, conv=nn.Conv2d(4, 4, 1), grouped=nn.Conv2d(4, 4, 1, groups=2))
     check_spared(net, torch.randn(4, 4, 3, 3), spared_by="repeat_by_wider_weights")
+
+
+def repeated(m, x):
+    return m.after(F.gelu(m.wide(x)) * m.once(x).repeat(1, 3, 1, 1))
+
+
+@FEW
+@given(c=st.integers(1, 5), n=st.integers(1, 2), bias=st.booleans())
+def test_a_repeated_factor_is_taken_branch_by_branch(c, n, bias):
+    wide, once = nn.Conv2d(4, 3 * c, 1, bias=bias), nn.Conv2d(4, c, 1, bias=bias)
+    net = Net(repeated, wide=wide, once=once, after=nn.Conv2d(3 * c, 6, 1, bias=bias))
+    names = ("views", "repeat_by_cat", "repeat_by_branches")
+    x = torch.randn(n, 4, 5, 3)
+    done, _ = check(net, x, applies="repeat_by_branches", names=names)
+    assert "cat" not in operators(done)
+
+
+def test_a_product_that_something_else_reads_stays_whole():
+    net = Net(
+        lambda m, x: (y := m.wide(x) * m.once(x).repeat(1, 3, 1, 1)).sum() + m.after(y),
+        wide=nn.Conv2d(4, 6, 1),
+        once=nn.Conv2d(4, 2, 1),
+        after=nn.Conv2d(6, 6, 1),
+    )
+    names = ("views", "repeat_by_cat", "repeat_by_branches")
+    check_spared(net, torch.randn(1, 4, 3, 3), spared_by="repeat_by_branches", names=names)

@@ -1,7 +1,7 @@
 """before: cat of many · after: cats of at most five."""
 
 import torch
-from check_rule import FEW, Net, check
+from check_rule import FEW, Net, check, check_spared
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +15,5 @@ def test_no_cat_has_more_than_five_parts(parts, axis):
 
 
 def test_five_stay_together():
-    net = Net(lambda m, x: torch.cat([x * (i + 2) for i in range(5)]) + 0)
-    _, report = check(net, torch.randn(2, 3), applies="neutral_numbers_removed")
-    assert "cat_of_five" not in report.applied
+    net = Net(lambda m, x: torch.cat([x * (i + 2) for i in range(5)]))
+    check_spared(net, torch.randn(2, 3), spared_by="cat_of_five")

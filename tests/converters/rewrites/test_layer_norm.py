@@ -39,7 +39,8 @@ def test_a_mean_far_away_costs_no_more_digits_than_in_torch(c, n):
 def test_the_norm_of_a_map_turned_channels_last_stays_a_map(c, shape, mean):
     n, h, w = shape
     net = Net(lambda m, x: m.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2), norm=norm(c))
-    done, _ = check(net, mean + torch.randn(n, c, h, w), applies=RULE, growth=32)
+    applies = "layer_norm_by_convolutions" if h * w > 1 < c else RULE
+    done, _ = check(net, mean + torch.randn(n, c, h, w), applies=applies, growth=32)
     if h * w > 1:
         assert not {"permute", "linear"} & set(operators(done))
 
@@ -51,3 +52,17 @@ def test_what_is_all_alike_has_no_deviation():
 
 def test_a_norm_over_two_axes_is_refused():
     check_spared(norm((3, 8)), torch.randn(2, 3, 8), spared_by=RULE, because="over 2 axes")
+
+
+@FEW
+@given(c=CHANNELS, shape=st.lists(st.integers(1, 5), max_size=3), scale=st.sampled_from([1, 1e-6]))
+def test_a_root_mean_square_norm_is_made_of_products(c, shape, scale):
+    a, b = drawn(nn.RMSNorm(c)), nn.RMSNorm(c, eps=1e-3, elementwise_affine=False)
+    net = Net(lambda m, x: [m.a(x), m.b(x)], a=a, b=b)
+    done, _ = check(net, scale * torch.randn(*shape, c), applies="rms_norm_by_products", growth=16)
+    assert "rms_norm" not in operators(done)
+
+
+def test_a_root_mean_square_norm_over_two_axes_is_refused():
+    net = Net(lambda m, x: m.n(x), n=nn.RMSNorm((3, 8)))
+    check_spared(net, torch.randn(2, 3, 8), spared_by="rms_norm_by_products", because="over 2 axes")

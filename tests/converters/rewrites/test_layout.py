@@ -103,3 +103,22 @@ def test_a_permute_stays_at(name):
     rule, function = STAYS[name]
     net = Net(function, fc=nn.Linear(4, 4))
     check_spared(net, torch.randn(4, 4, 4, 4), spared_by=rule, growth=16)
+
+
+@FEW
+@given(c=st.integers(2, 5), n=st.integers(1, 2), h=st.integers(2, 4))
+def test_a_linear_layer_after_the_norm_of_a_map(c, n, h):
+    net = Net(
+        lambda m, x: m.fc(m.norm(x.permute(0, 2, 3, 1))).relu().permute(0, 3, 1, 2),
+        norm=nn.LayerNorm(c),
+        fc=nn.Linear(c, 7),
+    )
+    x = torch.randn(n, c, h, 3)
+    names = ("views", "layout")
+    done, _ = check(net, x, applies="convolution_after_norm", names=names)
+    assert operators(done) == ["permute", "layer_norm", "permute", "conv2d", "relu"]
+
+
+def test_a_linear_layer_after_the_norm_of_tokens_stays():
+    net = Net(lambda m, x: m.fc(m.norm(x)), norm=nn.LayerNorm(6), fc=nn.Linear(6, 7))
+    check_spared(net, torch.randn(2, 3, 6), spared_by="convolution_after_norm")

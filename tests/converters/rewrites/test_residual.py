@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from check_rule import check, operators
+from check_rule import check, check_spared, operators
 from torch import nn
 
 
@@ -47,18 +47,17 @@ def test_norms_of_a_centred_stream_take_no_mean(read):
 
 
 @pytest.mark.parametrize(
-    ("read", "reader"),
+    "read",
     [
-        (lambda m, x: x.mean(1), "linear"),
-        (lambda m, x: m.norm(x) + x, "add"),
-        (lambda m, x: m.norm(x.relu()), "relu"),
-        (lambda m, x: (m.norm(x), x[:, 0]), "output"),
+        lambda m, x: x.mean(1),
+        lambda m, x: m.norm(x) + x,
+        lambda m, x: m.norm(x.relu()),
+        lambda m, x: (m.norm(x), x[:, 0]),
     ],
+    ids=["pooling", "sum with a norm", "activation", "output"],
 )
-def test_a_stream_that_something_else_reads_stays(read, reader):
-    _, report = check(Stream(read), IMAGE, applies="layer_norm_by_products")
-    assert "stream_centred" not in report.applied
-    assert any(reader in why for rule, _, why in report.refused if rule == "stream_centred")
+def test_a_stream_that_something_else_reads_stays(read):
+    check_spared(Stream(read), IMAGE, spared_by="stream_centred")
 
 
 def test_a_large_mean_in_the_writers_is_no_harm():
@@ -69,5 +68,4 @@ def test_a_large_mean_in_the_writers_is_no_harm():
 
 def test_a_stream_that_an_activation_writes_stays():
     net = nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.LayerNorm(6))
-    _, report = check(net, torch.randn(2, 6), applies="layer_norm_by_products")
-    assert any("relu" in why and "writes" in why for _, _, why in report.refused)
+    check_spared(net, torch.randn(2, 6), spared_by="stream_centred")

@@ -92,3 +92,54 @@ def test_a_slice_of_something_else_stays_behind_the_reshape(function):
 def test_a_slice_of_a_product_stays_behind_it(function):
     net = Net(function, fc=nn.Linear(3, 5), grouped=nn.Conv2d(4, 4, 1, groups=2))
     check_spared(net, torch.randn(2, 4, 3), spared_by="slice_of_product")
+
+
+@FEW
+@given(sizes=SIZES, start=st.integers(0, 2))
+def test_only_the_rows_that_are_kept_are_computed(sizes, start):
+    n, t, c = sizes
+    t += 3
+
+    def function(m, x):
+        y = x + m.fc2(m.fc1(m.norm(x)).relu() * 2)
+        return y[:, start : start + 1]
+
+    net = Net(function, norm=nn.LayerNorm(c), fc1=nn.Linear(c, 7), fc2=nn.Linear(7, c))
+    rule = "slice_before_what_it_keeps"
+    done, report = check(net, torch.randn(n, t, c), applies=rule, names=("views", "slices"))
+    assert report.applied["equal_slices_joined"] == 1
+    assert operators(done)[0] == "slice"
+    assert operators(done).count("slice") == 1
+
+
+@pytest.mark.parametrize(
+    ("function", "kept"),
+    [
+        (lambda m, x: torch.bmm(x, x.mT)[:, 1:], 1),
+        (lambda m, x: torch.bmm(x, x.mT)[..., 1:], 1),
+        (lambda m, x: torch.bmm(x, x.mT)[1:], 1),
+        (lambda m, x: (x * x[:, :1])[:, 1:].exp(), 2),
+        (lambda m, x: x.softmax(-1)[:, 1:], 1),
+    ],
+    ids=["left rows", "right columns", "batches", "broadcast", "softmax"],
+)
+def test_a_slice_of_a_product_of_two_takes_what_it_needs(function, kept):
+    rule = "slice_before_what_it_keeps"
+    done, _ = check(Net(function), torch.randn(3, 4, 5), applies=rule, names=("views", "slices"))
+    assert operators(done)[-1] != "slice"
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda m, x: x.softmax(-1)[..., 1:],
+        lambda m, x: m.norm(x)[..., 1:],
+        lambda m, x: (y := x.exp())[:, 1:] + y.sum(),
+        lambda m, x: torch.cat([(y := x.exp())[:, 1:], y[:, :2]]),
+    ],
+    ids=["along the softmax", "along the norm", "read whole", "two different"],
+)
+def test_a_slice_that_needs_the_whole_stays(function):
+    net = Net(function, norm=nn.LayerNorm(5))
+    rule = "slice_before_what_it_keeps"
+    check_spared(net, torch.randn(3, 3, 5), spared_by=rule, names=("views", "slices"))
