@@ -1,7 +1,7 @@
 """The child's side of `bench`: open one artifact, then run blocks of timed inferences.
 
-Called by name through a sandbox Child, one artifact per process, so that no runtime's threads,
-allocator or caches meet another's and an abort ends one measurement only.
+Called by name through a sandbox Child, mostly one artifact per process, so that no runtime's
+threads, allocator or caches meet another's and an abort ends one measurement only.
 """
 
 import ctypes
@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-_open: dict[str, Any] = {}
+_open: dict[int, dict[str, Any]] = {}  # slot → what is open in it
 
 
-def open_artifact(target: str, file: str, threads: int) -> dict[str, Any]:
+def open_artifact(target: str, file: str, threads: int, slot: int = 0) -> dict[str, Any]:
     """Load, run once; seconds of both, the inputs, and which runtime of which version it was.
 
+    slot: where it stays open, for a caller that measures several in one process.
     The file is loaded twice and the second time counts: the first one imports the runtime and
     brings the file into the page cache, neither of which is the artifact's.
     """
@@ -30,8 +31,9 @@ def open_artifact(target: str, file: str, threads: int) -> dict[str, Any]:
     found = targets.find(target)
     found.load(Path(file), threads=threads)
     gc.collect()
+    gc.freeze()  # the imports' million objects, or each block's collection takes half a second
     _forget_peak_memory()
-    _open["baseline_bytes"] = _resident_bytes()
+    baseline_bytes = _resident_bytes()
     begin = perf_counter_ns()
     loaded = found.load(Path(file), threads=threads)
     load_s = (perf_counter_ns() - begin) * 1e-9
@@ -39,7 +41,7 @@ def open_artifact(target: str, file: str, threads: int) -> dict[str, Any]:
     begin = perf_counter_ns()
     loaded(*arrays)
     first_run_s = (perf_counter_ns() - begin) * 1e-9
-    _open.update(loaded=loaded, arrays=arrays)
+    _open[slot] = {"loaded": loaded, "arrays": arrays, "baseline_bytes": baseline_bytes}
     inputs = [{"name": t.name, "dtype": t.dtype, "shape": list(t.shape)} for t in loaded.inputs]
     return {
         "load_s": load_s,
@@ -50,13 +52,13 @@ def open_artifact(target: str, file: str, threads: int) -> dict[str, Any]:
     }
 
 
-def block(iterations: int) -> dict[str, Any]:
+def block(iterations: int, slot: int = 0) -> dict[str, Any]:
     """Time `iterations` inferences one by one; CPU seconds of all threads over the whole block.
 
     One inference before them runs untimed: another artifact has just had the caches, while a camera
     loop finds its own data there.
     """
-    loaded, arrays = _open["loaded"], _open["arrays"]
+    loaded, arrays, baseline_bytes = _open[slot].values()
     nanoseconds = [0] * iterations
     loaded(*arrays)
     gc.collect()
@@ -70,7 +72,7 @@ def block(iterations: int) -> dict[str, Any]:
         cpu_s = process_time() - cpu
     finally:
         gc.enable()
-    grown_bytes = _peak_resident_bytes() - _open["baseline_bytes"]
+    grown_bytes = _peak_resident_bytes() - baseline_bytes
     return {
         # A clock can stand still over a call that does nothing; no sample is zero.
         "seconds": [round(max(n, 1) * 1e-9, 9) for n in nanoseconds],

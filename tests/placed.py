@@ -3,7 +3,7 @@
 from pathlib import Path
 
 
-def pte(file: Path) -> tuple[int, list[str]]:
+def executorch(file: Path) -> tuple[int, list[str]]:
     """Delegate calls, and the kernels called outside them."""
     from executorch.exir._serialize._program import deserialize_pte_binary
 
@@ -36,6 +36,3 @@ def tflite(file: Path) -> tuple[int, list[str]]:
     given = {int(t) for node in delegates for t in node["outputs"]}
     loose = taken | (set(map(int, graph.outputs)) - given)
     return len(delegates), [graph.tensors[t].name.decode() for t in sorted(loose)]
-
-
-WHOLE = {"executorch": pte, "tflite": tflite}

@@ -112,11 +112,17 @@ def _batch_norm(
     return g(aten.add.Tensor, scaled, g.constant(shift.reshape(shape).to(kind)))
 
 
-def constant_weights(product: Node) -> tuple[torch.Tensor, torch.Tensor | None] | None:
-    """Weight and bias, when both are constant and nothing else reads them in another way."""
+def has_constant_weights(product: Node) -> bool:
+    """Whether weight (of a row or more for each output) and bias are constant."""
     weight, bias = argument(product, "weight"), argument(product, "bias")
-    if not is_constant(weight) or not (bias is None or is_constant(bias)) or rank(weight) < 2:
+    return is_constant(weight) and rank(weight) > 1 and (bias is None or is_constant(bias))
+
+
+def constant_weights(product: Node) -> tuple[torch.Tensor, torch.Tensor | None] | None:
+    """Weight and bias in float64, when both are constant."""
+    if not has_constant_weights(product):
         return None
+    weight, bias = argument(product, "weight"), argument(product, "bias")
     return constant_of(weight).double(), None if bias is None else constant_of(bias).double()
 
 

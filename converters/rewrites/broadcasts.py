@@ -149,20 +149,24 @@ def repeat_by_branches(g: Graph, node: Node) -> Node | None:
 
     Neither a copy nor a product more than there were, but r times as many operators.
     """
-    product, outer = node.args[0], constant_weights(node)
-    if product.target is not aten.mul.Tensor or outer is None or list(product.users) != [node]:
+    product = cast(Node, node.args[0])
+    if product.target is not aten.mul.Tensor or list(product.users) != [node]:
         return None
-    for wide, repeated in (product.args[:2], product.args[1::-1]):
+    for wide, repeated in cast(Any, (product.args[:2], product.args[1::-1])):
         if not isinstance(repeated, Node) or repeated.target is not aten.cat.default:
             continue
         parts = cast(list[Node], repeated.args[0])
         first = wide.args[0] if wide.target in UNARY else wide
-        inner = constant_weights(first) if first.target in PRODUCTS else None
-        if inner is None or len(set(parts)) != 1 or len(wide.users) > 1 or len(first.users) > 1:
+        if len(set(parts)) != 1 or first.target not in PRODUCTS:
+            continue
+        if len(wide.users) > 1 or len(first.users) > 1:
             continue
         if argument(repeated, "dim") % rank(node) != channel_axis(first):
             continue
         if any(argument(p, "groups", 1) not in (1, None) for p in (first, node)):
+            continue
+        inner, outer = constant_weights(first), constant_weights(node)
+        if inner is None or outer is None:
             continue
         total: Any = None
         size = shape_of(parts[0])[channel_axis(first)]

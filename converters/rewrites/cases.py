@@ -6,7 +6,7 @@ runtime's transposes and partition boundaries around it are part of what it cost
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -59,7 +59,7 @@ def _residual_mlps(m: Any, x: Tensor) -> Tensor:
     x = m.stem(x)
     for mlp in m.mlps:
         x = x + mlp(x)
-    return x
+    return cast(Tensor, m.head(x))
 
 
 def _residual_net() -> Net:
@@ -68,7 +68,8 @@ def _residual_net() -> Net:
         nn.Sequential(nn.LayerNorm(c), nn.Linear(c, 2 * c), nn.GELU(), nn.Linear(2 * c, c))
         for _ in range(3)
     ]
-    return Net(_residual_mlps, stem=nn.Linear(c, c), mlps=nn.ModuleList(mlps))
+    head = nn.Sequential(nn.LayerNorm(c), nn.Linear(c, c))
+    return Net(_residual_mlps, stem=nn.Linear(c, c), mlps=nn.ModuleList(mlps), head=head)
 
 
 def _channels_last(norm: nn.Module) -> Net:

@@ -15,7 +15,13 @@ from typing import Any, cast
 
 from torch.fx import Node
 
-from .affine import PRODUCTS, channel_axis, constant_weights, with_weights
+from .affine import (
+    PRODUCTS,
+    channel_axis,
+    constant_weights,
+    has_constant_weights,
+    with_weights,
+)
 from .graph import (
     Graph,
     argument,
@@ -94,7 +100,7 @@ def _writes(node: Node, axis: int) -> bool:
     if node.target not in PRODUCTS:
         return is_constant(node)
     dense = argument(node, "groups", 1) in (1, None)
-    return dense and channel_axis(node) == axis and constant_weights(node) is not None
+    return dense and channel_axis(node) == axis and has_constant_weights(node)
 
 
 def _axis_in(other: Node, node: Node, axis: int) -> int:

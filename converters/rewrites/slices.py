@@ -109,6 +109,12 @@ def slice_before_what_it_keeps(g: Graph, node: Node) -> Node | None:
             sides = [cut(a)]
         case aten.layer_norm.default if axis < rank(x) - len(rest[0]):
             sides = [cut(a)]
+        case aten.scaled_dot_product_attention.default if (
+            axis == rank(x) - 2
+            and argument(x, "attn_mask") is None
+            and not argument(x, "is_causal")
+        ):
+            sides = [cut(a)]
         case aten.bmm.default if axis == 0:
             sides, rest = [cut(a), cut(rest[0])], []
         case aten.bmm.default if axis == 1:

@@ -3,14 +3,17 @@
     per case     the net without the rule, and once with each form ── lowered ── run interleaved
     a form       is as many times as fast as the median over rounds of (without / with)
 
-Cases come in an order in which what lost before is out of the graph of those that follow.
+Cases come in an order in which what won before is in the graph of those that follow, and what lost
+is not.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Self
+from typing import Any, Self
 
 import torch
 
@@ -18,10 +21,9 @@ from ..converters.rewrites import NAMES
 from ..converters.rewrites.cases import CASES, Case
 from ..converters.rewrites.choice import Costs
 from ..converters.rewrites.rule import rules
-from ..converters.target import check_host, require
+from ..converters.target import check_host, find, require
 from ..errors import ChildError, EdgevitError
-from ..profiles import bench
-from ..profiles.bench import Item
+from ..profiles.bench import Item, profile
 from ..profiles.compare import ratio
 from ..profiles.devices import host
 from ..profiles.run import Run
@@ -32,7 +34,7 @@ from .make import Watch
 from .prepared import Limits
 
 Speed = tuple[float, float, float]
-FAILS, NEEDED = (0.0,) * 3, (float("inf"),) * 3  # with the rule; only with the rule
+FAILS, NEEDED = (0.0,) * 3, (float("inf"),) * 3
 
 
 def measure(
@@ -49,12 +51,12 @@ def measure(
     facts = host.describe()
     costs = Costs({"cpu": facts["cpu"], "flags": " ".join(facts["flags"]), "threads": "1"})
     costs.measured["date"] = date.today().isoformat()
-    with TemporaryDirectory() as folder, _Lowering(target, Path(folder), limits) as lowered:
+    with TemporaryDirectory() as folder, _Bench(target, Path(folder), limits) as bench:
         for number, case in enumerate(cases):
             watch(target, f"{number + 1}/{len(cases)} {' or '.join(case.forms)}")
-            runs = _runs(case, lowered, costs, rounds)
+            runs = bench.runs(case, costs, rounds)
             for form, run in zip(case.forms, runs[1:], strict=True):
-                costs.speed[form] = _speed(runs[0], run)
+                costs.speed[form] = speed(runs[0], run)
             for run in runs:
                 if isinstance(run, Run):
                     costs.measured["runtime"] = (
@@ -64,12 +66,14 @@ def measure(
     return costs
 
 
-class _Lowering:
-    """Lowers in one child, and in a fresh one after an error."""
+class _Bench:
+    """One child that lowers the nets and runs them in turn; a fresh one after an error.
+
+    A process for each file, as `profile` has, would spend nearly all of its time on imports.
+    """
 
     def __init__(self, target: str, folder: Path, limits: Limits) -> None:
         self.target, self.folder, self.limits = target, folder, limits
-        self.program = folder / PROGRAM
         self._child: Child | None = None
 
     def __enter__(self) -> Self:
@@ -80,38 +84,68 @@ class _Lowering:
             self._child.close()
             self._child = None
 
-    def __call__(self, name: str, rewrites: Sequence[str]) -> Item | EdgevitError:
-        file = self.folder / f"{name}{check_host(self.target).suffix}"
-        self._child = self._child or self.limits.child(self.folder / "log")
+    def runs(self, case: Case, costs: Costs, rounds: int) -> list[Run | EdgevitError]:
+        """Without the rule, then with each form; an error where a form does not lower or run."""
+        torch.manual_seed(0)
+        net = case.net().eval().requires_grad_(False)
+        export(net, [torch.randn(case.shape)], name=case.forms[0]).save(self.folder / PROGRAM)
+        measured_later = {form for c in CASES for form in c.forms} - {*costs.speed}
+        chosen = [rule.name for rule in costs.chosen(rules(NAMES))]
+        others = [name for name in chosen if name not in {*case.forms, *measured_later}]
+        found = [self._lowered("without", others)]
+        found += [self._lowered(form, [*others, form]) for form in case.forms]
+        slots = (_Slot(self, slot) for slot in count())
+        runs = iter(
+            profile(
+                [item for item in found if isinstance(item, Item)],
+                rounds=rounds,
+                probe=None,
+                start=lambda timeout_s: next(slots),
+            )
+        )
+        return [next(runs) if isinstance(item, Item) else item for item in found]
+
+    def _lowered(self, name: str, rewrites: Sequence[str]) -> Item | EdgevitError:
+        file = self.folder / f"{name}{find(self.target).suffix}"
         try:
-            self._child.call(
+            self.call(
                 "edgevit.converters.lowering:lower",
                 target=self.target,
-                program=self.program,
+                program=self.folder / PROGRAM,
                 file=file,
                 precision="fp32",
                 ios=17,
                 rewrites=rewrites,
             )
         except ChildError as e:
-            self.__exit__()
             return e
         return Item(file, self.target)
 
-
-def _runs(case: Case, lowered: _Lowering, costs: Costs, rounds: int) -> list[Run | EdgevitError]:
-    """Without the rule, then with each form; an error where a form does not lower or run."""
-    torch.manual_seed(0)
-    net = case.net().eval().requires_grad_(False)
-    export(net, [torch.randn(case.shape)], name=case.forms[0]).save(lowered.program)
-    others = [r.name for r in costs.chosen(rules(NAMES)) if r.name not in case.forms]
-    found = [lowered("without", others)]
-    found += [lowered(form, [*others, form]) for form in case.forms]
-    runs = iter(bench.profile([i for i in found if isinstance(i, Item)], rounds=rounds, probe=None))
-    return [next(runs) if isinstance(item, Item) else item for item in found]
+    def call(self, function: str, **arguments: Any) -> Any:
+        self._child = self._child or self.limits.child(self.folder / "log")
+        try:
+            return self._child.call(function, **arguments)
+        except ChildError:
+            self.__exit__()
+            raise
 
 
-def _speed(without: Run | EdgevitError, form: Run | EdgevitError) -> Speed:
+@dataclass(frozen=True)
+class _Slot:
+    """A device of `profile`: one file that is open in the bench's child."""
+
+    bench: _Bench
+    slot: int
+
+    def call(self, function: str, **arguments: Any) -> Any:
+        return self.bench.call(function, slot=self.slot, **arguments)
+
+    def close(self) -> None:
+        """The child goes on; what it holds open makes room for the next case."""
+
+
+def speed(without: Run | EdgevitError, form: Run | EdgevitError) -> Speed:
+    """How many times as fast as `without` is `form`; 0 for an error, infinite instead of one."""
     if not isinstance(form, Run):
         return FAILS
     if not isinstance(without, Run):

@@ -41,3 +41,19 @@ def test_what_is_all_alike_has_no_deviation():
 @pytest.mark.parametrize("shape", [(2, 8), (2, 8, 5), (1, 8, 3, 2, 2)])
 def test_what_is_no_map_is_refused(shape):
     check_spared(norm(2), torch.randn(shape), spared_by=RULE, because=f"rank {len(shape)}")
+
+
+@FEW
+@given(shape=st.tuples(*[st.integers(1, 6)] * 3), mean=st.sampled_from([0.0, 1e3]))
+def test_an_instance_norm_is_made_of_means(shape, mean):
+    n, c, h = shape
+    a, b = drawn(nn.InstanceNorm2d(c, affine=True)), nn.InstanceNorm2d(c)
+    net = Net(lambda m, x: [m.a(x), m.b(x)], a=a, b=b)
+    x = mean + torch.randn(n, c, h + 1, 5)
+    done, _ = check(net, x, applies="instance_norm_by_means", growth=32)
+    assert "instance_norm" not in operators(done)
+
+
+def test_an_instance_norm_of_a_sequence_is_refused():
+    net = Net(lambda m, x: m.n(x), n=nn.InstanceNorm1d(3))
+    check_spared(net, torch.randn(2, 3, 8), spared_by="instance_norm_by_means", because="no map")

@@ -113,17 +113,18 @@ def test_only_the_rows_that_are_kept_are_computed(sizes, start):
 
 
 @pytest.mark.parametrize(
-    ("function", "kept"),
+    "function",
     [
-        (lambda m, x: torch.bmm(x, x.mT)[:, 1:], 1),
-        (lambda m, x: torch.bmm(x, x.mT)[..., 1:], 1),
-        (lambda m, x: torch.bmm(x, x.mT)[1:], 1),
-        (lambda m, x: (x * x[:, :1])[:, 1:].exp(), 2),
-        (lambda m, x: x.softmax(-1)[:, 1:], 1),
+        lambda m, x: torch.bmm(x, x.mT)[:, 1:],
+        lambda m, x: torch.bmm(x, x.mT)[..., 1:],
+        lambda m, x: torch.bmm(x, x.mT)[1:],
+        lambda m, x: (x * x[:, :1])[:, 1:].exp(),
+        lambda m, x: x.softmax(-1)[:, 1:],
+        lambda m, x: F.scaled_dot_product_attention(x, x, x)[:, 1:],
     ],
-    ids=["left rows", "right columns", "batches", "broadcast", "softmax"],
+    ids=["left rows", "right columns", "batches", "broadcast", "softmax", "queries"],
 )
-def test_a_slice_of_a_product_of_two_takes_what_it_needs(function, kept):
+def test_a_slice_of_a_product_of_two_takes_what_it_needs(function):
     rule = "slice_before_what_it_keeps"
     done, _ = check(Net(function), torch.randn(3, 4, 5), applies=rule, names=("views", "slices"))
     assert operators(done)[-1] != "slice"
@@ -133,11 +134,12 @@ def test_a_slice_of_a_product_of_two_takes_what_it_needs(function, kept):
     "function",
     [
         lambda m, x: x.softmax(-1)[..., 1:],
+        lambda m, x: F.scaled_dot_product_attention(x, x, x, is_causal=True)[:, 1:],
         lambda m, x: m.norm(x)[..., 1:],
         lambda m, x: (y := x.exp())[:, 1:] + y.sum(),
         lambda m, x: torch.cat([(y := x.exp())[:, 1:], y[:, :2]]),
     ],
-    ids=["along the softmax", "along the norm", "read whole", "two different"],
+    ids=["along the softmax", "causal", "along the norm", "read whole", "two different"],
 )
 def test_a_slice_that_needs_the_whole_stays(function):
     net = Net(function, norm=nn.LayerNorm(5))
