@@ -80,8 +80,8 @@ EXECUTORCH: dict[str, str] = {
 }
 
 EXECUTORCH_CURES: dict[str, tuple[str, ...]] = {
-    "native_layer_norm": ("layer_norm_by_products",),
-    "native_group_norm": ("group_norm_by_means",),
+    "native_layer_norm": ("layer_norm_by_products", "layer_norm_by_convolutions"),
+    "native_group_norm": ("group_norm_by_means", "instance_norm_by_means"),
     "_native_batch_norm_legit_no_training": ("batch_norm_by_affine",),
     "expand_copy": ("expands_removed", "matmul_by_bmm"),
     "repeat": ("repeat_by_cat", "blocks_repeated_by_cat"),
@@ -105,7 +105,6 @@ EXECUTORCH_CURES: dict[str, tuple[str, ...]] = {
     "add.Scalar": ("numbers_as_tensors",),
     "sub.Scalar": ("numbers_as_tensors",),
     "div.Scalar": ("numbers_as_tensors",),
-    "_to_dim_order_copy": ("integers_as_floats", "constants_folded"),
     "_clone_dim_order": ("copies_removed",),
     "avg_pool2d": ("average_without_padding",),
     "_adaptive_avg_pool2d": ("global_pool_by_mean",),
@@ -114,6 +113,12 @@ EXECUTORCH_CURES: dict[str, tuple[str, ...]] = {
     "mish": ("mish_by_log",),
     "index": ("constants_folded",),
     "linalg_vector_norm": ("length_by_product",),
+    "hardsigmoid": ("hardsigmoid_by_clamp",),
+    "_to_dim_order_copy": ("integers_as_floats", "constants_folded", "hardsigmoid_by_clamp"),
+    "upsample_nearest2d": ("nearest_by_products",),
+    "pixel_unshuffle": ("pixel_unshuffle_by_permute",),
+    "constant_pad_nd": ("pad_of_zeros",),
+    "rms_norm": ("rms_norm_by_products",),
 }
 
 
@@ -175,6 +180,9 @@ TFLITE_CURES: dict[str, tuple[str, ...]] = {
     "CAST": ("integers_as_floats",),
     "UNPACK": ("parts_as_slices",),
     "SQUEEZE": ("views_as_reshape",),
+    "CONCATENATION": ("cat_of_five",),
+    "RESIZE_NEAREST_NEIGHBOR": ("nearest_by_products",),
+    "FULLY_CONNECTED": ("values_as_tokens",),
 }
 
 T = TypeVar("T")

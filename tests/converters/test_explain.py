@@ -190,7 +190,7 @@ def test_a_pte_of_nobody(tmp_path):
     assert [p.ops for p in found.partitions] == [{"FullyConnected": 1}, {"FullyConnected": 1}]
     (outside,) = found.outside
     assert (outside.op, outside.shape) == ("native_layer_norm", (3, 16))
-    assert outside.cures == ("layer_norm_by_products",)
+    assert "layer_norm_by_products" in outside.cures
     assert [n.shape for n in found.nodes if n.partition is not None] == [(3, 16), (3, 4)]
     assert found.remarks == ("it names no modules; one that edgevit converts does",)
     named = explain(tmp_path / "named.pte")
