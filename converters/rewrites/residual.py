@@ -73,13 +73,14 @@ def _stream(start: Node, axis: int) -> dict[Node, int]:
     todo = [(start, axis)]
     while todo:
         node, axis = todo.pop()
-        if node in stream:
+        if stream.get(node) == axis:
             continue
-        if not 0 <= axis < rank(node) or shape_of(node)[axis] != size:
+        if node in stream or not 0 <= axis < rank(node) or shape_of(node)[axis] != size:
             raise Refused(f"{_name(node)} does not keep the channels of the stream together")
         stream[node] = axis
         if not _writes(node, axis):
-            if node.target not in MOVES:
+            of_two = node.target is not aten.add.Tensor or len(node.all_input_nodes) == 2
+            if node.target not in MOVES or not of_two:
                 raise Refused(f"{_name(node)} writes to the stream")
             todo += [(n, _axis_in(n, node, axis)) for n in node.all_input_nodes]
         for user in node.users:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from check_rule import check, check_spared, operators
+from check_rule import Net, check, check_spared, operators
 from torch import nn
 
 
@@ -69,3 +69,20 @@ def test_a_large_mean_in_the_writers_is_no_harm():
 def test_a_stream_that_an_activation_writes_stays():
     net = nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.LayerNorm(6))
     check_spared(net, torch.randn(2, 6), spared_by="stream_centred")
+
+
+@pytest.mark.parametrize(
+    "turned", [lambda x: x + x.transpose(1, 2), lambda x: torch.cat([x, x.transpose(1, 2)])]
+)
+def test_channels_that_lie_along_two_axes_stay(turned):
+    net = Net(lambda m, x: m.norm(turned(m.fc(x))), fc=nn.Linear(3, 6), norm=nn.LayerNorm(6))
+    check_spared(net, torch.randn(2, 6, 3), spared_by="stream_centred")
+
+
+def test_a_number_in_the_stream_is_a_mean_too():
+    net = Net(
+        lambda m, x: m.norm(torch.add(m.fc(x), 7.0, alpha=3)),
+        fc=nn.Linear(3, 6),
+        norm=nn.LayerNorm(6),
+    )
+    check_spared(net, torch.randn(2, 3), spared_by="stream_centred")
