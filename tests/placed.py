@@ -1,5 +1,6 @@
 """Where a file's graph runs, by the formats' own schemas and without any code of ours."""
 
+import warnings
 from pathlib import Path
 
 
@@ -8,7 +9,10 @@ def executorch(file: Path) -> tuple[int, list[str]]:
     from executorch.exir._serialize._program import deserialize_pte_binary
 
     calls, kernels = 0, []
-    for plan in deserialize_pte_binary(file.read_bytes()).program.execution_plan:
+    with warnings.catch_warnings():  # executorch 1.4 reads its schema in a deprecated way
+        warnings.simplefilter("ignore", DeprecationWarning)
+        program = deserialize_pte_binary(file.read_bytes()).program
+    for plan in program.execution_plan:
         for instruction in (i for chain in plan.chains for i in chain.instructions):
             call = instruction.instr_args
             if type(call).__name__ == "DelegateCall":
