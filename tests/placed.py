@@ -6,11 +6,11 @@ from pathlib import Path
 
 def executorch(file: Path) -> tuple[int, list[str]]:
     """Delegate calls, and the kernels called outside them."""
-    from executorch.exir._serialize._program import deserialize_pte_binary
-
     calls, kernels = 0, []
     with warnings.catch_warnings():  # executorch 1.4 reads its schema in a deprecated way
         warnings.simplefilter("ignore", DeprecationWarning)
+        from executorch.exir._serialize._program import deserialize_pte_binary
+
         program = deserialize_pte_binary(file.read_bytes()).program
     for plan in program.execution_plan:
         for instruction in (i for chain in plan.chains for i in chain.instructions):
