@@ -28,6 +28,7 @@ from edgevit.profiles.bench import Item, profile
 from edgevit.profiles.compare import ratio
 from edgevit.profiles.run import Run
 
+Inputs = tuple[torch.Tensor, ...]
 ZOO = [
     "efficientmod_xxs",
     "efficientmod_xs",
@@ -55,22 +56,23 @@ ZOO = [
 ]
 
 
-def executorch(program: Any, file: Path) -> None:
+def executorch(module: torch.nn.Module, inputs: Inputs, file: Path) -> None:
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 
-    edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+    exported = torch.export.export(module, inputs)
+    edge = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
     file.write_bytes(edge.to_executorch().buffer)
 
 
-def tflite(program: Any, file: Path) -> None:
+def tflite(module: torch.nn.Module, inputs: Inputs, file: Path) -> None:
     import litert_torch
 
-    litert_torch.convert(program.module(), program.example_inputs[0]).export(str(file))
+    litert_torch.convert(module, inputs).export(str(file))
 
 
-def onnx(program: Any, file: Path) -> None:
-    torch.onnx.export(program, dynamo=True, external_data=False, f=file)
+def onnx(module: torch.nn.Module, inputs: Inputs, file: Path) -> None:
+    torch.onnx.export(module, inputs, dynamo=True, external_data=False, f=file)
 
 
 ONE_LINERS = {"executorch": executorch, "tflite": tflite, "onnx": onnx}
@@ -103,8 +105,7 @@ def compared(name: str, target: str, rounds: int, folder: Path) -> dict[str, Any
         return row | {"error": str(outcome.error)}
     row["after"] = str(outcome.artifact.card.placement or "–")
     try:
-        exported = torch.export.export(model.module.eval(), tuple(model.inputs))
-        ONE_LINERS[target](exported, theirs)
+        ONE_LINERS[target](model.module.eval(), tuple(model.inputs), theirs)
         row["before"] = str(find(target).placement(theirs) or "–")
     except Exception as e:
         return row | {"error": f"one-liner: {type(e).__name__}: {' '.join(str(e).split())[:90]}"}
