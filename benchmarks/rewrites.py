@@ -12,6 +12,7 @@ The norms, biases and layer scales of the random weights are drawn anew, so that
 import json
 import math
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -105,7 +106,8 @@ def compared(name: str, target: str, rounds: int, folder: Path) -> dict[str, Any
         return row | {"error": str(outcome.error)}
     row["after"] = str(outcome.artifact.card.placement or "–")
     try:
-        ONE_LINERS[target](model.module.eval(), tuple(model.inputs), theirs)
+        with redirect_stdout(sys.stderr):
+            ONE_LINERS[target](model.module.eval(), tuple(model.inputs), theirs)
         row["before"] = str(find(target).placement(theirs) or "–")
     except Exception as e:
         return row | {"error": f"one-liner: {type(e).__name__}: {' '.join(str(e).split())[:90]}"}

@@ -53,8 +53,8 @@ IN_HALF = ("efficientmod_xxs", "mobilenetv2_100", "deit_tiny_distilled_patch16_2
 CASES = [(name, "fp32", TARGETS) for name in SIDES]
 CASES += [(name, "fp32", DELEGATED) for name in MORE_SIDES]
 CASES += [(name, "fp16", TARGETS) for name in IN_HALF]
-# Times torch's own error against float64 that a rewritten fp32 file may have.
-MOST_ROUNDING = 3.0
+# Times torch's own error against float64 that a rewritten fp32 file may have; 2.8 is the most seen.
+MOST_ROUNDING = 5.0
 KNOWN_ROUNDING = {"fasternet_t0": 16.0}  # XNNPACK's long serial sums; as much without rewrites
 KNOWN_FAILURES: dict[tuple[str, str, str], str] = {}
 
