@@ -49,6 +49,10 @@ def convert(
     recipe = (Recipe(recipe) if isinstance(recipe, str) else recipe).absolute()
     for target in to:
         lookup("target", target, TARGETS)
+    if recipe.costs:
+        from ..converters.rewrites.choice import Costs
+
+        Costs.read(Path(recipe.costs))  # before the minute that the model may take
     wanted = [
         Job(t, r, out / (r.stem + find(t).suffix))
         for t in dict.fromkeys(to)

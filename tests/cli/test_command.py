@@ -82,6 +82,7 @@ def test_help_comes_at_once_and_without_torch():
         (["convert", "efficientmod_xxs", "--to", "corelm"], 2, "did you mean 'coreml'"),
         (["convert", "mobilenetv2_100", "--to", "onnx", "--precision", "fp15"], 2, "fp16"),
         (["convert", "mobilenetv2_100", "--to", "onnx", "--ios", "3"], 2, "iOS 3"),
+        (["convert", "net.py:net", "--to", "null", "--costs", "net.py"], 2, "bench rewrites"),
         (["convert", "nowhere.py:net", "--to", "null"], 2, "nowhere.py"),
         (["convert", "net.py:nett", "--to", "null"], 2, "'net'"),
         (["convert", "net.py:refused", "--input-size", "16", "--to", "null"], 2, "net.py:14"),
