@@ -7,7 +7,7 @@ Why: outside the delegate ELU runs 23 times, softplus and mish 9 times slower; a
 conversions of integers outside.
 """
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch.fx import Node
@@ -65,7 +65,7 @@ def hardsigmoid_by_clamp(g: Graph, node: Node) -> Node | None:
 @rule(aten.mul.Tensor)
 def hardswish_by_name(g: Graph, node: Node) -> Node | None:
     """x · hardsigmoid(x) is hard-swish, which has a kernel."""
-    for x, gate in (node.args[:2], node.args[1::-1]):
+    for x, gate in cast(Any, (node.args[:2], node.args[1::-1])):
         if getattr(gate, "target", None) is aten.hardsigmoid.default and gate.args[0] is x:
             return g(aten.hardswish.default, x)
     return None
