@@ -80,6 +80,7 @@ ONE_LINERS = {"executorch": executorch, "tflite": tflite, "onnx": onnx}
 
 
 def draw_anew(module: torch.nn.Module) -> None:
+    """Give every norm, bias, layer scale and running statistic a value of ordinary size."""
     rng = torch.Generator().manual_seed(0)
     for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
         if tensor.is_floating_point() and tensor.numel() == max(tensor.shape, default=0):

@@ -10,9 +10,8 @@ KNOWN_FAILURES is strict: what starts to work must be taken out. It is the suppo
 import numpy as np
 import placed
 import pytest
-import torch
-from torch import nn
 
+from benchmarks.rewrites import draw_anew
 from edgevit import models
 from edgevit.converters.verify import AGREES, NOT_EXECUTED
 from edgevit.pipeline.convert import convert
@@ -54,18 +53,6 @@ CASES = [(name, "fp32", TARGETS) for name in SIDES]
 CASES += [(name, "fp32", DELEGATED) for name in MORE_SIDES]
 CASES += [(name, "fp16", TARGETS) for name in IN_HALF]
 KNOWN_FAILURES: dict[tuple[str, str, str], str] = {}
-
-
-def draw_anew(module: nn.Module) -> None:
-    """Give every norm, bias, layer scale and running statistic a value of ordinary size."""
-    rng = torch.Generator().manual_seed(0)
-    tensors = [*module.named_parameters(), *module.named_buffers()]
-    for name, tensor in tensors:
-        if not tensor.is_floating_point() or tensor.numel() != max(tensor.shape, default=0):
-            continue
-        centred = name.endswith(("bias", "running_mean"))
-        drawn = torch.rand(tensor.shape, generator=rng)
-        tensor.data.copy_((drawn - 0.5) * 0.4 if centred else 0.5 + drawn)
 
 
 @pytest.mark.slow

@@ -45,8 +45,8 @@ def per_channel(constant: Any, of: Node, axis: int) -> torch.Tensor | None:
     return value.reshape(size)
 
 
-def scale_and_shift(node: Node) -> tuple[Node, Any, Any] | None:
-    """(x, scale, shift) of a mul, div, add or sub by something constant."""
+def with_constant(node: Node) -> tuple[Node, Any] | None:
+    """(x, constant) of a mul, div, add or sub of x by something constant."""
     a, b = cast(tuple[Any, Any], node.args[:2])
     if argument(node, "alpha", 1) not in (1, None):
         return None
@@ -60,22 +60,26 @@ def scale_and_shift(node: Node) -> tuple[Node, Any, Any] | None:
         return None
     if (shape_of(a), dtype(a)) != (shape_of(node), dtype(node)):
         return None
+    return a, b
+
+
+Values = torch.Tensor | None
+
+
+def scale_and_shift(node: Node, x: Node, constant: Any, axis: int) -> tuple[Values, Values]:
+    """What `node` multiplies each channel of x by and adds to it; both None where it is neither."""
+    values = per_channel(constant, x, axis)
+    if values is None:
+        return None, None
     match node.target:
         case aten.mul.Tensor:
-            return a, b, None
+            return values, None
         case aten.div.Tensor:
-            return a, (1 / b if not isinstance(b, Node) else ("1/", b)), None
+            return 1 / values, None
         case aten.add.Tensor:
-            return a, None, b
+            return None, values
         case _:
-            return a, None, (-b if not isinstance(b, Node) else ("-", b))
-
-
-def _values(constant: Any, of: Node, axis: int) -> torch.Tensor | None:
-    if isinstance(constant, tuple):
-        inner = per_channel(constant[1], of, axis)
-        return None if inner is None else (1 / inner if constant[0] == "1/" else -inner)
-    return per_channel(constant, of, axis)
+            return None, -values
 
 
 @rule(operator.getitem)
@@ -112,6 +116,11 @@ def _batch_norm(
     return g(aten.add.Tensor, scaled, g.constant(shift.reshape(shape).to(kind)))
 
 
+def is_dense(product: Node) -> bool:
+    """Whether every output reads every input channel."""
+    return bool(argument(product, "groups", 1) == 1)
+
+
 def has_constant_weights(product: Node) -> bool:
     """Whether weight (of a row or more for each output) and bias are constant."""
     weight, bias = argument(product, "weight"), argument(product, "bias")
@@ -138,14 +147,14 @@ def with_weights(
 @rule(aten.mul.Tensor, aten.div.Tensor, aten.add.Tensor, aten.sub.Tensor)
 def affine_into_what_precedes(g: Graph, node: Node) -> Node | None:
     """conv(x) · s + b is a convolution with other weights."""
-    found = scale_and_shift(node)
+    found = with_constant(node)
     if found is None:
         return None
-    product, scale, shift = found
+    product, constant = found
     if product.target not in PRODUCTS or len(product.users) != 1:
         return None
-    weights, axis = constant_weights(product), channel_axis(product)
-    s, b = (None if v is None else _values(v, product, axis) for v in (scale, shift))
+    s, b = scale_and_shift(node, product, constant, channel_axis(product))
+    weights = constant_weights(product)
     if weights is None or (s is None and b is None):
         return None
     weight, bias = weights
@@ -163,22 +172,21 @@ def affine_into_what_follows(g: Graph, node: Node) -> Node | None:
     affine = cast(Node, node.args[0])
     if affine.target not in (aten.mul.Tensor, aten.div.Tensor, aten.add.Tensor, aten.sub.Tensor):
         return None
-    found, weights = scale_and_shift(affine), constant_weights(node)
-    if found is None or weights is None:
+    found = with_constant(affine)
+    if found is None or not has_constant_weights(node):
         return None
     if any(u.target not in PRODUCTS or u.args[0] is not affine for u in affine.users):
         return None
-    x, scale, shift = found
-    axis = channel_axis(node)
-    s, b = (None if v is None else _values(v, x, axis) for v in (scale, shift))
-    if s is None and b is None:
+    x, constant = found
+    s, b = scale_and_shift(affine, x, constant, channel_axis(node))
+    weights = constant_weights(node)
+    if weights is None or (s is None and b is None):
         return None
     weight, bias = weights
-    groups = cast(int, argument(node, "groups", 1)) if node.target is PRODUCTS[0] else 1
+    groups = cast(int, argument(node, "groups", 1))
     per_group = weight.shape[1]
     if b is not None:
-        padding = argument(node, "padding") if node.target is PRODUCTS[0] else [0]
-        if any(cast(Any, padding)):
+        if any(cast(Any, argument(node, "padding", [0]))):
             raise Refused("it shifts the zeros of the padding too")
         rows = b.reshape(groups, per_group).repeat_interleave(weight.shape[0] // groups, 0)
         summed = weight.flatten(2).sum(-1) if weight.dim() > 2 else weight

@@ -16,7 +16,7 @@ import torch
 from torch.fx import Node
 
 from .graph import Graph, argument, aten, constant_of, dtype, is_constant, rank, shape_of
-from .layout import inverse, permuted
+from .layout import flattened_map, inverse, permuted
 from .rule import Refused, rule
 
 
@@ -66,10 +66,7 @@ def values_as_tokens(g: Graph, node: Node) -> Node | None:
     """
     values, turned = cast(tuple[Node, Node], node.args)
     found = permuted(turned)
-    if found is None or found[1] != [0, 2, 1] or values.target is not aten.reshape.default:
-        return None
-    shape = shape_of(cast(Node, values.args[0]))
-    if len(shape) != 4 or shape_of(values) != (shape[0], shape[1], shape[2] * shape[3]):
+    if found is None or found[1] != [0, 2, 1] or flattened_map(values) is None:
         return None
     product = g(aten.bmm.default, found[0], g.permute(values, [0, 2, 1]))
     return g.permute(product, [0, 2, 1])

@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from torch.fx import Node
 
-from .affine import PRODUCTS, channel_axis, constant_weights, with_weights
+from .affine import PRODUCTS, channel_axis, constant_weights, is_dense, with_weights
 from .graph import Graph, argument, arguments, aten, constant_of, dtype, is_constant, rank, shape_of
 from .layout import BINARY, UNARY
 from .rule import rule
@@ -132,7 +132,7 @@ def repeat_by_wider_weights(g: Graph, node: Node) -> Node | None:
     product, axis = parts[0], cast(int, argument(node, "dim")) % rank(node)
     if len(set(parts)) != 1 or len(parts) < 2 or product.target not in PRODUCTS:
         return None
-    if axis != channel_axis(product) or argument(product, "groups", 1) not in (1, None):
+    if axis != channel_axis(product) or not is_dense(product):
         return None
     weights = constant_weights(product)
     if weights is None or list(product.users) != [node]:
@@ -163,7 +163,7 @@ def repeat_by_branches(g: Graph, node: Node) -> Node | None:
             continue
         if argument(repeated, "dim") % rank(node) != channel_axis(first):
             continue
-        if any(argument(p, "groups", 1) not in (1, None) for p in (first, node)):
+        if not (is_dense(first) and is_dense(node)):
             continue
         inner, outer = constant_weights(first), constant_weights(node)
         if inner is None or outer is None:

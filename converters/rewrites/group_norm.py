@@ -9,6 +9,7 @@ sum of the runtimes' own kernels. P costs C² on a single pixel.
 Not when: it is no map of rank 4.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -26,12 +27,10 @@ def group_norm_by_means(g: Graph, node: Node) -> Node | None:
     if rank(x) != 4:
         raise Refused(f"its input has rank {rank(x)}")
 
-    def mean(of: Node, plus: float = 0.0) -> Node:
-        pixels = g(aten.mean.dim, of, [2, 3], True)
+    def in_groups(pixels: Node, plus: float) -> Node:
         return g.conv1x1(pixels, *_within_groups(g, x, groups, plus))
 
-    per_channel = [None if p is None else g.reshape(p, (1, -1, 1, 1)) for p in (weight, bias)]
-    return scaled_and_shifted(g, normalised(g, x, eps, mean), *per_channel)
+    return _by_means(g, x, weight, bias, eps, in_groups)
 
 
 @rule(aten.instance_norm.default)
@@ -45,9 +44,19 @@ def instance_norm_by_means(g: Graph, node: Node) -> Node | None:
     if rank(x) != 4 or not of_the_input:
         raise Refused("it is no map normalised by its own statistics")
 
-    def mean(of: Node, plus: float = 0.0) -> Node:
-        pixels = g(aten.mean.dim, of, [2, 3], True)
+    def each_alone(pixels: Node, plus: float) -> Node:
         return g(aten.add.Tensor, pixels, g.number(plus, x)) if plus else pixels
+
+    return _by_means(g, x, weight, bias, eps, each_alone)
+
+
+def _by_means(
+    g: Graph, x: Node, weight: Any, bias: Any, eps: float, within: Callable[[Node, float], Node]
+) -> Node:
+    """within: the mean of each channel's pixels, and a number → the mean that normalises it."""
+
+    def mean(of: Node, plus: float = 0.0) -> Node:
+        return within(g(aten.mean.dim, of, [2, 3], True), plus)
 
     per_channel = [None if p is None else g.reshape(p, (1, -1, 1, 1)) for p in (weight, bias)]
     return scaled_and_shifted(g, normalised(g, x, eps, mean), *per_channel)

@@ -19,7 +19,7 @@ import torch
 from torch.fx import Node
 
 from .graph import Graph, arguments, aten, dtype, rank, shape_of
-from .layout import TO_LAST, permuted
+from .layout import TO_LAST, is_turned
 from .rule import Refused, rule
 
 
@@ -51,12 +51,6 @@ def rms_norm_by_products(g: Graph, node: Node) -> Node | None:
         raise Refused(f"it normalises over {len(shape)} axes")
     eps = torch.finfo(dtype(x)).eps if eps is None else eps
     return scaled_and_shifted(g, over_channels(g, x, eps, centre=False), weight, None)
-
-
-def is_turned(x: Node) -> bool:
-    """Whether it is a map turned channels last."""
-    found = permuted(x)
-    return found is not None and found[1] == TO_LAST
 
 
 def over_channels(g: Graph, x: Node, eps: float, *, centre: bool = True) -> Node:

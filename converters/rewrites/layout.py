@@ -9,11 +9,12 @@ permute is work for nothing, and a partition boundary for what has no kernel in 
 Not when: a permute reaches a reshape (tokens): there it is needed, once.
 """
 
+import math
 from typing import Any, cast
 
 from torch.fx import Node
 
-from .graph import Graph, argument, aten, axes, dtype, is_constant, rank, shape_of
+from .graph import Graph, argument, arguments, aten, axes, dtype, is_constant, rank, shape_of
 from .rule import rule
 
 TO_LAST, TO_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
@@ -60,6 +61,21 @@ def permuted(x: Any) -> tuple[Node, list[int]] | None:
     return cast(Node, x.args[0]), [d % rank(x) for d in cast(Any, x.args[1])]
 
 
+def is_turned(x: Any) -> bool:
+    """Whether it is a map turned channels last."""
+    found = permuted(x)
+    return found is not None and found[1] == TO_LAST
+
+
+def flattened_map(x: Any) -> Node | None:
+    """The map [N, C, H, W] that x shows as [N, C, HW]."""
+    if not isinstance(x, Node) or x.target is not aten.reshape.default:
+        return None
+    source = cast(Node, x.args[0])
+    n, c, *pixels = shape_of(source)
+    return source if len(pixels) == 2 and shape_of(x) == (n, c, math.prod(pixels)) else None
+
+
 def inverse(dims: list[int]) -> list[int]:
     return sorted(range(len(dims)), key=dims.__getitem__)
 
@@ -97,13 +113,11 @@ def _turned_back(g: Graph, side: Any, dims: list[int]) -> Any:
     missing = len(dims) - rank(side)
     if missing < 0:
         return None
-    shape = (*[1] * missing, *shape_of(side))
-    if not is_constant(side) and sum(n != 1 for n in shape) > 1:
-        return None
-    back = [shape[d] for d in inverse(dims)]
+    shape, back = (*[1] * missing, *shape_of(side)), inverse(dims)
     if is_constant(side):
-        return g.permute(g.reshape(side, shape), inverse(dims))
-    return g.reshape(side, back)
+        return g.permute(g.reshape(side, shape), back)
+    one_long = sum(n != 1 for n in shape) <= 1
+    return g.reshape(side, [shape[d] for d in back]) if one_long else None
 
 
 @rule(*ALONG_AN_AXIS)
@@ -156,22 +170,18 @@ def permute_past_cat(g: Graph, node: Node) -> Node | None:
 @rule(aten.linear.default)
 def permute_past_linear(g: Graph, node: Node) -> Node | None:
     """A linear layer over the channels of a map is a 1×1 convolution."""
-    found = permuted(node.args[0])
-    weight, bias = argument(node, "weight"), argument(node, "bias")
-    if found is None or found[1] != TO_LAST or not is_constant(weight) or rank(weight) != 2:
+    x, weight, bias = arguments(node)
+    if not is_turned(x) or not is_constant(weight) or rank(weight) != 2:
         return None
-    return g.permute(g.conv1x1(found[0], weight, bias), TO_LAST)
+    return g.permute(g.conv1x1(x.args[0], weight, bias), TO_LAST)
 
 
 @rule(aten.permute.default)
 def permute_before_reshape(g: Graph, node: Node) -> Node | None:
     """[N,C,H,W] → [N,C,HW] → [N,HW,C] turns the map first, so that other turns can meet it."""
     x, dims = cast(Node, node.args[0]), [d % rank(node) for d in cast(Any, node.args[1])]
-    if x.target is not aten.reshape.default or dims != [0, 2, 1] or len(x.users) > 1:
-        return None
-    source = cast(Node, x.args[0])
-    shape = shape_of(source)
-    if rank(source) != 4 or shape_of(x) != (shape[0], shape[1], shape[2] * shape[3]):
+    source = flattened_map(x)
+    if source is None or dims != [0, 2, 1] or len(x.users) > 1:
         return None
     return g.reshape(g.permute(source, TO_LAST), shape_of(node))
 
@@ -194,13 +204,12 @@ def convolution_after_norm(g: Graph, node: Node) -> Node | None:
 
     For runtimes with a fast LayerNorm along the last axis: the map is turned for the norm alone.
     """
-    norm, weight, bias = node.args[0], argument(node, "weight"), argument(node, "bias")
-    if norm.target is not aten.layer_norm.default or not is_constant(weight):  # type: ignore[union-attr]
+    norm, weight, bias = arguments(node)
+    if norm.target is not aten.layer_norm.default or not is_constant(weight):
         return None
-    found = permuted(norm.args[0])  # type: ignore[union-attr]
-    if found is None or found[1] != TO_LAST:
+    if not is_turned(norm.args[0]):
         return None
-    return g.permute(g.conv1x1(g.permute(cast(Node, norm), TO_FIRST), weight, bias), TO_LAST)
+    return g.permute(g.conv1x1(g.permute(norm, TO_FIRST), weight, bias), TO_LAST)
 
 
 RULES = (

@@ -20,6 +20,7 @@ from .affine import (
     channel_axis,
     constant_weights,
     has_constant_weights,
+    is_dense,
     with_weights,
 )
 from .graph import (
@@ -100,8 +101,7 @@ def _normalises(node: Node, axis: int) -> bool:
 def _writes(node: Node, axis: int) -> bool:
     if node.target not in PRODUCTS:
         return is_constant(node)
-    dense = argument(node, "groups", 1) in (1, None)
-    return dense and channel_axis(node) == axis and has_constant_weights(node)
+    return is_dense(node) and channel_axis(node) == axis and has_constant_weights(node)
 
 
 def _axis_in(other: Node, node: Node, axis: int) -> int:

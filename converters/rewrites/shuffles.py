@@ -13,6 +13,7 @@ Not when: a permute needs more than 6 axes whatever one does.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, cast
 
 from torch.fx import Node
@@ -23,15 +24,20 @@ from .rule import Refused, rule
 MOST = 6  # axes of a tensor in XNNPACK
 
 
+def _rearranged(g: Graph, node: Node, split: Sequence[int], dims: Sequence[int]) -> Node:
+    """The input seen in the shape `split`, its axes in the order `dims`, seen as the output."""
+    x = g.reshape(cast(Node, node.args[0]), split)
+    return g.reshape(g.permute(x, dims), shape_of(node))
+
+
 @rule(aten.pixel_shuffle.default)
 def pixel_shuffle_by_permute(g: Graph, node: Node) -> Node | None:
     """[N, C·r², H, W] → [N, C, H·r, W·r]."""
     x, r = cast(tuple[Node, int], node.args)
     *batch, c, h, w = shape_of(x)
-    split = g.reshape(x, (*batch, c // r**2, r, r, h, w))
     n = len(batch)
-    turned = g.permute(split, [*range(n), n, n + 3, n + 1, n + 4, n + 2])
-    return g.reshape(turned, shape_of(node))
+    dims = [*range(n), n, n + 3, n + 1, n + 4, n + 2]
+    return _rearranged(g, node, (*batch, c // r**2, r, r, h, w), dims)
 
 
 @rule(aten.pixel_unshuffle.default)
@@ -39,10 +45,9 @@ def pixel_unshuffle_by_permute(g: Graph, node: Node) -> Node | None:
     """[N, C, H·r, W·r] → [N, C·r², H, W]."""
     x, r = cast(tuple[Node, int], node.args)
     *batch, c, h, w = shape_of(x)
-    split = g.reshape(x, (*batch, c, h // r, r, w // r, r))
     n = len(batch)
-    turned = g.permute(split, [*range(n), n, n + 2, n + 4, n + 1, n + 3])
-    return g.reshape(turned, shape_of(node))
+    dims = [*range(n), n, n + 2, n + 4, n + 1, n + 3]
+    return _rearranged(g, node, (*batch, c, h // r, r, w // r, r), dims)
 
 
 @rule(aten.channel_shuffle.default)
@@ -50,8 +55,8 @@ def channel_shuffle_by_permute(g: Graph, node: Node) -> Node | None:
     """[N, g·C, ...] → [N, g, C, ...] → [N, C, g, ...] → [N, C·g, ...]."""
     x, groups = cast(tuple[Node, int], node.args)
     n, c, *pixels = shape_of(x)
-    split = g.reshape(x, (n, groups, c // groups, *pixels))
-    return g.reshape(g.permute(split, [0, 2, 1, *range(3, rank(split))]), shape_of(node))
+    split = (n, groups, c // groups, *pixels)
+    return _rearranged(g, node, split, [0, 2, 1, *range(3, len(split))])
 
 
 @rule(aten.roll.default)
@@ -90,8 +95,7 @@ def permute_of_fewer_axes(g: Graph, node: Node) -> Node | None:
         raise Refused(f"it moves {len(groups)} axes apart from each other")
     order = sorted(groups)
     sizes = [math.prod(shape[d] for d in group) for group in order]
-    turned = g.permute(g.reshape(x, sizes), [order.index(group) for group in groups])
-    return g.reshape(turned, shape_of(node))
+    return _rearranged(g, node, sizes, [order.index(group) for group in groups])
 
 
 RULES = (

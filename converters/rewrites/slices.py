@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from torch.fx import Node
 
-from .affine import PRODUCTS, channel_axis, constant_weights, with_weights
+from .affine import PRODUCTS, channel_axis, constant_weights, is_dense, with_weights
 from .graph import Graph, argument, aten, rank, shape_of
 from .layout import BINARY, UNARY
 from .rule import rule
@@ -54,7 +54,7 @@ def slice_of_product(g: Graph, node: Node) -> Node | None:
     product, axis, start, end = cast(Any, node.args)
     if product.target not in PRODUCTS:
         return None
-    if axis != channel_axis(product) or argument(product, "groups", 1) not in (1, None):
+    if axis != channel_axis(product) or not is_dense(product):
         return None
     ranges = []
     for user in product.users:

@@ -26,6 +26,7 @@ def rewrites(screen: Screen, to: str, out: Path | None, rounds: int) -> None:
     edgevit convert deit_tiny --to tflite --costs costs.toml
     """
     from ..pipeline.measure import measure
+    from ..staging import write_text
     from .tables import costs as table
 
     with screen.progress() as watch:
@@ -33,5 +34,5 @@ def rewrites(screen: Screen, to: str, out: Path | None, rounds: int) -> None:
     screen.show(table(costs))
     screen.json({"measured": costs.measured, "speed": costs.speed})
     if out:
-        out.write_text(costs.as_toml())
+        write_text(out, costs.as_toml())
         screen.note(f"for `edgevit convert --to {to} --costs {out}`")

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from .tables import table_of
+
 if TYPE_CHECKING:
     from ..converters.explain import Explanation
     from ..converters.explain.explanation import Node, Partition
@@ -29,23 +31,9 @@ def percent(share: float) -> str:
     return "< 0.1 %" if 0 < share < 0.001 else f"{share * 100:.1f} %"
 
 
-def _table(*columns: tuple[str, str, int]) -> Table:
-    """Of (heading, justify, ratio); ratio 0 keeps a column on one line."""
-    table = Table(box=None, padding=(0, 1), pad_edge=False, show_edge=False)
-    for name, justify, ratio in columns:
-        table.add_column(
-            name,
-            justify=justify,  # type: ignore[arg-type]
-            no_wrap=not ratio,
-            ratio=ratio or None,
-            overflow="fold",
-        )
-    return table
-
-
 def _partitions(found: "Explanation", *, each: bool) -> Table:
     """One row per kind of partition, in order of execution, or one per partition."""
-    table = _table(
+    table = table_of(
         ("partition", "left", 0),
         ("nodes", "right", 0),
         ("≈ share", "right", 0),
@@ -69,7 +57,7 @@ def _partitions(found: "Explanation", *, each: bool) -> Table:
 def _outside(found: "Explanation", *, each: bool) -> Table:
     """One row per operator and reason with its count, or one per operator."""
     paths = any(n.module for n in found.outside)  # not every format tells them
-    table = _table(
+    table = table_of(
         ("outside" if each else "n", "left" if each else "right", 0),
         ("shape" if each else "outside", "left", 0),
         ("≈ share", "right", 0),
@@ -101,7 +89,7 @@ def _outside(found: "Explanation", *, each: bool) -> Table:
 
 def _operators(found: "Explanation") -> Table:
     """Where there is no delegate: kinds of operators by their share."""
-    table = _table(
+    table = table_of(
         ("operator", "left", 0),
         ("n", "right", 0),
         ("≈ share", "right", 0),

@@ -34,6 +34,20 @@ def conversions(outcomes: Sequence["Outcome"], *, verbose: bool) -> list[Table |
     return parts
 
 
+def table_of(*columns: tuple[str, str, int]) -> Table:
+    """Of (heading, justify, ratio); ratio 0 keeps a column on one line."""
+    table = Table(box=None, padding=(0, 1), pad_edge=False, show_edge=False)
+    for name, justify, ratio in columns:
+        table.add_column(
+            name,
+            justify=justify,  # type: ignore[arg-type]
+            no_wrap=not ratio,
+            ratio=ratio or None,
+            overflow="fold",
+        )
+    return table
+
+
 def agreements(rows: Iterable[Row], *, verbose: bool) -> list[Table | Text]:
     """Path, size, placement, and how each artifact agrees with the float64 model.
 
@@ -43,18 +57,16 @@ def agreements(rows: Iterable[Row], *, verbose: bool) -> list[Table | Text]:
     rows = [row for row in rows if row[1] and row[1].card and row[2]]
     if not rows:
         return []
-    table = Table(box=None, padding=(0, 1), pad_edge=False, show_edge=False)
-    for name, justify in (
-        ("artifact", "left"),
-        ("MB", "right"),
-        ("placement", "left"),
-        ("max error", "right"),
-        ("allowed", "right"),
-        ("SNR dB", "right"),
-        ("top-1", "right"),
-        ("against float64", "left"),
-    ):
-        table.add_column(name, justify=justify, no_wrap=name != "artifact", overflow="fold")  # type: ignore[arg-type]
+    table = table_of(
+        ("artifact", "left", 1),
+        ("MB", "right", 0),
+        ("placement", "left", 0),
+        ("max error", "right", 0),
+        ("allowed", "right", 0),
+        ("SNR dB", "right", 0),
+        ("top-1", "right", 0),
+        ("against float64", "left", 0),
+    )
     for path, artifact, agreed in rows:
         card = artifact.card if artifact else None
         assert card is not None
@@ -88,10 +100,12 @@ def agreements(rows: Iterable[Row], *, verbose: bool) -> list[Table | Text]:
 
 def costs(found: "Costs") -> Table:
     """Rule by rule, how many times as fast its form is, and whether it will be used."""
-    table = Table("rewrite", box=None, padding=(0, 1), pad_edge=False, show_edge=False)
-    table.add_column("times as fast", justify="right")
-    table.add_column("95 % interval")
-    table.add_column("used")
+    table = table_of(
+        ("rewrite", "left", 1),
+        ("times as fast", "right", 1),
+        ("95 % interval", "left", 1),
+        ("used", "left", 1),
+    )
     for rule, (value, low, high) in found.speed.items():
         used = found.pays(rule)
         row = (f"{value:.2f}×", f"[{low:.2f}, {high:.2f}]", Text("yes" if used else "no"))

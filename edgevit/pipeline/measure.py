@@ -10,6 +10,7 @@ is not.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from importlib import metadata
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -49,19 +50,21 @@ def measure(
     found = check_host(target)
     require(target, found.needs)
     facts = host.describe()
-    costs = Costs({"cpu": facts["cpu"], "flags": " ".join(facts["flags"]), "threads": "1"})
-    costs.measured["date"] = date.today().isoformat()
+    costs = Costs(
+        {
+            "cpu": facts["cpu"],
+            "flags": " ".join(facts["flags"]),
+            "threads": "1",
+            "date": date.today().isoformat(),
+            "runtime": f"{found.runtime} {metadata.version(found.runtime)}",
+        }
+    )
     with TemporaryDirectory() as folder, _Bench(target, Path(folder), limits) as bench:
         for number, case in enumerate(cases):
             watch(target, f"{number + 1}/{len(cases)} {' or '.join(case.forms)}")
             runs = bench.runs(case, costs, rounds)
             for form, run in zip(case.forms, runs[1:], strict=True):
                 costs.speed[form] = speed(runs[0], run)
-            for run in runs:
-                if isinstance(run, Run):
-                    costs.measured["runtime"] = (
-                        f"{run.context.runtime} {run.context.runtime_version}"
-                    )
     watch(target, "done")
     return costs
 
@@ -89,9 +92,8 @@ class _Bench:
         torch.manual_seed(0)
         net = case.net().eval().requires_grad_(False)
         export(net, [torch.randn(case.shape)], name=case.forms[0]).save(self.folder / PROGRAM)
-        measured_later = {form for c in CASES for form in c.forms} - {*costs.speed}
-        chosen = [rule.name for rule in costs.chosen(rules(NAMES))]
-        others = [name for name in chosen if name not in {*case.forms, *measured_later}]
+        unmeasured = {form for c in CASES for form in c.forms} - {*costs.speed}
+        others = [r.name for r in costs.chosen(rules(NAMES)) if r.name not in unmeasured]
         found = [self._lowered("without", others)]
         found += [self._lowered(form, [*others, form]) for form in case.forms]
         slots = (_Slot(self, slot) for slot in count())
