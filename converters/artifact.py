@@ -12,7 +12,7 @@ from edgevit.errors import ArtifactError, InputError
 from edgevit.sandbox import MEMORY_BYTES, TIMEOUT_S, Child
 
 from .card import Card, card_of
-from .target import TARGETS, Array, Loaded, Tensor, check_host, find
+from .target import TARGETS, Array, Loaded, Tensor, find
 
 ASIDE = ".rejected"  # ends the name of a file that was wrong, which only `verify` and `show` open
 
@@ -68,7 +68,6 @@ class Artifact:
         memory_bytes: int = MEMORY_BYTES,
     ) -> "Session":
         """Open in the file's runtime; call the result on numpy arrays, close it when done."""
-        check_host(self.target)
         return Session(
             self.path, self.target, threads=threads, timeout_s=timeout_s, memory_bytes=memory_bytes
         )

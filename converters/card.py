@@ -10,7 +10,7 @@ weights_sha256   of the model's state, so that verify knows it rebuilt the same 
 sources      the user's own Python files and their digests
 preprocess   size, crop fraction, interpolation, mean, std, channel order; null for non-images
 labels       class names in order, or null
-agreement    see `verify`: status "agrees", "rejected", "not executed on this system", "skipped"
+agreement    see `verify`: status "agrees", "rejected", "skipped"
 rewrites     what was done to the graph before it was lowered: rule → how often, what was refused
              and why, and why the form that torch exports stands where that is so; null for none
              asked

@@ -66,13 +66,13 @@ class Target(Protocol):
     needs: ClassVar[tuple[str, ...]]  # importable names; the extra called like the target has them
     rewrites: ClassVar[tuple[str, ...]]  # files of `rewrites/`, in the order they are tried
     executes: ClassVar[dict[str, str]]  # precision → what the runtime really computes
-    runs_here: ClassVar[bool]  # whether `load` can work on this operating system
+    runs_here: ClassVar[bool]  # whether the runtime is there on this system; `load` works anyway
 
     def lower(self, program: "Program", file: Path, *, precision: str, ios: int) -> None:
         """Write `file` (or folder) from the exported float32 program."""
 
     def load(self, file: Path, *, threads: int = 1) -> Loaded:
-        """Open `file` in the target's runtime."""
+        """Open `file` in the target's runtime, or where that is not, in what computes the same."""
 
     def placement(self, file: Path) -> Placement | None:
         """Read from the file (or its runtime) what runs where; None where nobody can know."""
@@ -88,7 +88,9 @@ def check_host(name: str) -> Target:
     """The target, or NotOnThisSystem where its runtime exists on another operating system only."""
     target = find(name)
     if not target.runs_here:
-        raise NotOnThisSystem(f"{name} files run on macOS only, not on this system")
+        raise NotOnThisSystem(
+            f"{name} files have a speed on macOS only; this system can verify them, not time them"
+        )
     return target
 
 

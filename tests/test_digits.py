@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from edgevit.errors import NotOnThisSystem
-
 FILE = Path(__file__).parent.parent / "examples" / "digits.py"
 
 
@@ -96,13 +94,3 @@ def test_a_file_that_reads_worse_fails(example, weights, out, monkeypatch):
     assert eager.right > 0
     assert row.failed
     assert "off by -" in row.note
-
-
-@pytest.mark.slow
-def test_what_cannot_run_here_is_said_and_no_failure(example, weights, out, monkeypatch):
-    def refuse(*args):
-        raise NotOnThisSystem("null files run elsewhere")
-
-    monkeypatch.setattr(example, "evaluate", refuse)
-    _, row = example.compare(weights, out, to=("null",))
-    assert (row.right, row.note, row.failed) == (None, "not executed on this system", False)

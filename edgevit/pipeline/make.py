@@ -17,7 +17,7 @@ from ..converters.artifact import ASIDE, Artifact, Session
 from ..converters.card import Card, card_of
 from ..converters.target import Placement, find
 from ..converters.tools import tools
-from ..converters.verify import NOT_EXECUTED, REJECTED, SKIPPED, Agreement, agreement
+from ..converters.verify import REJECTED, SKIPPED, Agreement, agreement
 from ..errors import ChildError, ChildMemory, ChildTimeout, Disagreement, EdgevitError
 from ..reference import PROGRAM, REFERENCE, Reference
 from ..staging import explained, publish, remove
@@ -166,8 +166,6 @@ class Maker:
             return report, placed, self._agreement(job, made, log)
 
     def _agreement(self, job: Job, made: Path, log: Path) -> Agreement:
-        if not find(job.target).runs_here:
-            return Agreement(NOT_EXECUTED)
         reference = Reference.load(self.work / REFERENCE)
         names = [port["name"] for port in self.facts["facts"]["outputs"]]
         with Session(

@@ -10,8 +10,7 @@ from typing import Any
 from ..converters.artifact import Artifact
 from ..converters.card import Card
 from ..converters.locate import Location
-from ..converters.target import find
-from ..converters.verify import NOT_EXECUTED, REJECTED, Agreement, agreement
+from ..converters.verify import REJECTED, Agreement, agreement
 from ..errors import ArtifactError, Disagreement, EdgevitError
 from ..recipe import Recipe
 from ..reference import REFERENCE, Reference
@@ -82,8 +81,6 @@ def verify(
                 artifact = Artifact.read(path, rejected=True)
                 assert artifact.card is not None  # `read` demands one
                 card = artifact.card
-                if not find(artifact.target).runs_here:
-                    return Verdict(path, artifact, Agreement(NOT_EXECUTED))
                 watch(path, "build the float64 model")
                 held, folder, facts = prepared(card)
                 watch(path, "run")

@@ -1,0 +1,111 @@
+"""Products, normalizations and reductions."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .operators import Ints, one_liners, operator
+
+one_liners(
+    {
+        "linear": lambda x, weight, bias=None: F.linear(x, weight, bias),
+        "einsum": lambda values, equation: torch.einsum(equation, *values),
+        # softmax(Q Kᵀ / √E + mask) V; a boolean mask says who takes part
+        "scaled_dot_product_attention": lambda query, key, value, attn_mask=None: (
+            F.scaled_dot_product_attention(query, key, value, attn_mask)
+        ),
+        # x / √(Σx² + ε) over the last three axes
+        "l2_norm": lambda x, epsilon=1e-6: (
+            x * ((x * x).sum((-3, -2, -1), keepdim=True) + epsilon).rsqrt()
+        ),
+    }
+)
+
+
+@operator
+def matmul(x: Tensor, y: Tensor, transpose_x: bool = False, transpose_y: bool = False) -> Tensor:
+    """Product over the last two axes, the others broadcast."""
+    return (x.mT if transpose_x else x) @ (y.mT if transpose_y else y)
+
+
+@operator
+def batch_norm(
+    x: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    gamma: Tensor | None = None,
+    beta: Tensor | None = None,
+    epsilon: float = 1e-5,
+) -> Tensor:
+    """γ (x - mean) / √(variance + ε) + β, per channel (axis 1)."""
+    return F.batch_norm(x, mean, variance, gamma, beta, eps=epsilon)
+
+
+@operator
+def instance_norm(
+    x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None, epsilon: float = 1e-5
+) -> Tensor:
+    """batch_norm by each image's and channel's own mean and variance."""
+    return F.instance_norm(x, weight=gamma, bias=beta, eps=epsilon)
+
+
+@operator
+def layer_norm(
+    x: Tensor,
+    axes: Ints = (),
+    gamma: Tensor | None = None,
+    beta: Tensor | None = None,
+    epsilon: float = 1e-5,
+) -> Tensor:
+    """γ (x - mean) / √(variance + ε) + β, by the mean and variance over the axes."""
+    over = sorted(a % x.dim() for a in axes or range(x.dim()))
+    variance, mean = torch.var_mean(x, over, correction=0, keepdim=True)
+    y = (x - mean) * (variance + epsilon).rsqrt()
+    size = [n if d in over else 1 for d, n in enumerate(x.shape)]
+    y = y if gamma is None else y * gamma.reshape(size)
+    return y if beta is None else y + beta.reshape(size)
+
+
+def _over(x: Tensor, axes: Ints) -> Ints:
+    return axes or tuple(range(x.dim()))
+
+
+one_liners(
+    {
+        "reduce_l1_norm": lambda x, axes=(), keep_dims=False: x.abs().sum(
+            _over(x, axes), keep_dims, dtype=x.dtype
+        ),
+        "reduce_l2_norm": lambda x, axes=(), keep_dims=False: (
+            (x * x).sum(_over(x, axes), keep_dims).sqrt()
+        ),
+        "reduce_log_sum": lambda x, axes=(), keep_dims=False: x.sum(
+            _over(x, axes), keep_dims
+        ).log(),
+        "reduce_log_sum_exp": lambda x, axes=(), keep_dims=False: x.logsumexp(
+            _over(x, axes), keep_dims
+        ),
+        "reduce_max": lambda x, axes=(), keep_dims=False: x.amax(_over(x, axes), keep_dims),
+        "reduce_mean": lambda x, axes=(), keep_dims=False: x.mean(_over(x, axes), keep_dims),
+        "reduce_min": lambda x, axes=(), keep_dims=False: x.amin(_over(x, axes), keep_dims),
+        "reduce_sum": lambda x, axes=(), keep_dims=False: x.sum(
+            _over(x, axes), keep_dims, dtype=x.dtype
+        ),
+        "reduce_sum_square": lambda x, axes=(), keep_dims=False: (x * x).sum(
+            _over(x, axes), keep_dims, dtype=x.dtype
+        ),
+        "reduce_argmax": lambda x, axis=-1, keep_dims=False, output_dtype="int32": x.argmax(
+            axis, keep_dims
+        ).int(),
+        "reduce_argmin": lambda x, axis=-1, keep_dims=False, output_dtype="int32": x.argmin(
+            axis, keep_dims
+        ).int(),
+    }
+)
+
+
+@operator
+def reduce_prod(x: Tensor, axes: Ints = (), keep_dims: bool = False) -> Tensor:
+    """Product over the axes."""
+    for axis in sorted((a % x.dim() for a in _over(x, axes)), reverse=True):
+        x = x.prod(axis, keep_dims, dtype=x.dtype)
+    return x
