@@ -7,9 +7,11 @@ its weights and operators, not what Apple's compiler makes of them.
 import json
 import sys
 import uuid
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from .rewrites import NATIVE
 from .target import Array, Loaded, Placement, Tensor, require
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ class CoreML:
     suffix = ".mlpackage"
     runtime = "coremltools"
     needs = ("coremltools",)
-    rewrites = ()
+    rewrites = NATIVE
     runs_here = sys.platform == "darwin"
     executes: ClassVar[dict[str, str]] = {
         "fp32": "declared fp32: CPU and GPU only, the Neural Engine computes in fp16" + _EVALUATED,
@@ -34,6 +36,7 @@ class CoreML:
         require("coreml", self.needs)
         import coremltools as ct
 
+        _register_channel_norm()
         half = precision == "fp16"
         model = ct.convert(
             program.exported.run_decompositions({}),
@@ -57,7 +60,13 @@ class CoreML:
         return Evaluator(file)
 
     def placement(self, file: Path) -> Placement | None:
-        return None  # only the operating system of the device knows
+        """The operators, all of them: what runs where, only the device's system knows."""
+        from .mil.package import read
+
+        _, block, _ = read(file)
+        ops = Counter(op.type for op in block.operations)
+        constants = [op for op in ops if op == "const" or op.startswith("constexpr_")]
+        return Placement(None, 0, {op: n for op, n in ops.most_common() if op not in constants})
 
 
 class LoadedPackage:
@@ -77,6 +86,23 @@ class LoadedPackage:
         names = [i.name for i in self.inputs]
         found = self._model.predict(dict(zip(names, arrays, strict=True)))
         return tuple(found[name] for name in self._outputs)
+
+
+def _register_channel_norm() -> None:
+    """Tell coremltools what the rewrites' norm over axis 1 is; once in a process."""
+    from coremltools.converters.mil import Builder as mb
+    from coremltools.converters.mil.frontend.torch.ops import _get_inputs
+    from coremltools.converters.mil.frontend.torch.torch_op_registry import register_torch_op
+
+    def convert(context: Any, node: Any) -> None:
+        x, gamma, beta, eps = _get_inputs(context, node, expected=4)
+        given = {"gamma": gamma, "beta": beta, "epsilon": eps}
+        given = {k: v for k, v in given.items() if v is not None}
+        context.add(mb.layer_norm(x=x, axes=[1], name=node.name, **given))
+
+    register_torch_op(
+        convert, torch_alias=["edgevit::channel_norm", "edgevit.channel_norm"], override=True
+    )
 
 
 def _make_deterministic(package: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from edgevit.program import Program
 
+from .rewrites import AFTER_FP16, BEFORE_FP16
 from .rewrites.choice import Costs
 from .rewrites.rule import rewrite, rules
 from .target import find
@@ -28,12 +29,18 @@ def lower(
     None where there are none.
     """
     chosen, loaded = find(target), Program.load(Path(program))
-    wanted = rules(chosen.rewrites if rewrites is None else rewrites)
+    names = tuple(rewrites or ())
+    if rewrites is None:
+        names = (BEFORE_FP16, *chosen.rewrites) if precision == "fp16" else chosen.rewrites
+    wanted = rules(names)
     if rewrites is None:
         wanted = (Costs.read(Path(costs)) if costs else Costs.of(target)).chosen(wanted)
     report = None
     if wanted:
         exported, done = rewrite(loaded.exported, wanted)
+        if rewrites is None and precision == "fp16":
+            exported, lifted = rewrite(exported, rules([AFTER_FP16]))
+            done = replace(done, applied=done.applied | lifted.applied)
         loaded, report = replace(loaded, exported=exported), asdict(done)
     chosen.lower(loaded, Path(file), precision=precision, ios=ios)
     return report

@@ -54,8 +54,10 @@ class Placement:
     outside: dict[str, int]
 
     def __str__(self) -> str:
-        """ "36 partitions + 87 ops": what a table has room for."""
+        """ "36 partitions + 87 ops", or "200 operators": what a table has room for."""
         ops = sum(self.outside.values())
+        if self.delegate is None:
+            return f"{ops} operators"
         parts = f"{self.partitions} partition{'s' * (self.partitions != 1)}"
         return f"{parts} + {ops} op{'s' * (ops != 1)}" if ops else parts
 

@@ -17,13 +17,14 @@ if not (_here / "converters").is_dir():  # a checkout: the two folders lie besid
     __path__.append(str(_here.parent))
 
 __version__ = "0.1.0"
-__all__ = ["Artifact", "Recipe", "convert", "explain", "locate", "profile", "verify"]
+__all__ = ["Artifact", "Recipe", "convert", "explain", "locate", "profile", "scan", "verify"]
 
 if TYPE_CHECKING:
     from .converters.artifact import Artifact
     from .pipeline.convert import convert
     from .pipeline.explain import explain
     from .pipeline.profile import profile
+    from .pipeline.scan import scan
     from .pipeline.verify import locate, verify
     from .recipe import Recipe
 
@@ -34,6 +35,7 @@ _PLACES = {
     "explain": ".pipeline.explain",
     "locate": ".pipeline.verify",
     "profile": ".pipeline.profile",
+    "scan": ".pipeline.scan",
     "verify": ".pipeline.verify",
 }
 

@@ -22,3 +22,22 @@ NAMES = (
     "layer_norm",
     "group_norm",
 )
+# For targets that compute in fp16: before the others, and by itself after them.
+BEFORE_FP16, AFTER_FP16 = "halves", "lifted"
+# For Core ML, whose operators are larger than XNNPACK's.
+NATIVE = (
+    "native_norms",
+    "transposes_as_permute",
+    "views_as_reshape",
+    "reshapes_joined",
+    "permutes_joined",
+    "identities",
+    "affine",
+    "products",
+    "padding",
+    "layout",
+    "numbers_as_tensors",
+    "blocks_repeated_by_cat",
+    "repeat_by_cat",
+)
+FILES = (BEFORE_FP16, "native_norms", *NAMES, AFTER_FP16)

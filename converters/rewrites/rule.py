@@ -22,7 +22,7 @@ from torch.fx import Node
 
 from edgevit.lookup import lookup
 
-from . import NAMES
+from . import FILES
 from .graph import Graph, module_path
 
 PASSES = 60  # a graph that is not at rest by then has two rules that undo each other
@@ -48,8 +48,8 @@ class Rule:
 
 def rules(names: Sequence[str]) -> list[Rule]:
     """The rules of this folder that `names` names, one by one or by their files, in order."""
-    files = {n: importlib.import_module(f"{__package__}.{n}").RULES for n in NAMES}
-    known = {rule.name: n for n, found in files.items() for rule in found} | {n: n for n in NAMES}
+    files = {n: importlib.import_module(f"{__package__}.{n}").RULES for n in FILES}
+    known = {rule.name: n for n, found in files.items() for rule in found} | {n: n for n in FILES}
     for name in names:
         lookup("rewrite", name, known)
     return [r for n, found in files.items() for r in found if n in names or r.name in names]

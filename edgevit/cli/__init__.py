@@ -20,6 +20,7 @@ COMMANDS = (
     "convert",
     "verify",
     "explain",
+    "scan",
     "profile",
     "bench",
     "classify",

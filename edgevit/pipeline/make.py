@@ -114,7 +114,7 @@ class Maker:
             _, placed, agreed = rewritten
             if agreed.status == REJECTED:
                 reason = str(agreed)
-            elif placed is None or not placed["outside"]:
+            elif not (placed and placed["outside"] and rewritten[0] and rewritten[0]["applied"]):
                 return rewritten
         except (ChildTimeout, ChildMemory):
             raise
@@ -135,6 +135,8 @@ class Maker:
         if not reason and rewritten:
             before, after = _cuts(rewritten[1]), _cuts(placed)
             if agreed.status == REJECTED or before <= after:
+                if rewritten[0] and placed:
+                    rewritten[0]["before"] = placed["outside"]
                 return rewritten
             reason = f"it has {before} partitions and operators outside them, {after} without"
         remove(made)

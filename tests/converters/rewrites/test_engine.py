@@ -7,7 +7,7 @@ import torch
 from check_rule import check, export, outputs
 from torch import nn
 
-from edgevit.converters.rewrites import NAMES
+from edgevit.converters.rewrites import FILES, NAMES
 from edgevit.converters.rewrites.graph import aten, module_path
 from edgevit.converters.rewrites.rule import Refused, rewrite, rule, rules
 from edgevit.errors import UnknownName
@@ -106,14 +106,14 @@ def test_rules_that_undo_each_other_leave_the_program_alone():
 
 
 def test_every_rule_says_what_it_does_and_names_are_known():
-    found = rules(NAMES)
+    found = rules(FILES)
     assert len({r.name for r in found}) == len(found) > 40
     assert all(r.summary.endswith(".") for r in found)
     with pytest.raises(UnknownName, match="layer_norm"):
         rules(["layer_nrom"])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FILES)
 def test_every_rule_is_named_by_a_test_of_its_file(name):
     tests = Path(__file__).with_name(f"test_{name}.py").read_text(encoding="utf-8")
     assert [r.name for r in rules([name]) if f'"{r.name}"' not in tests] == []
