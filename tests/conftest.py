@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in sandbox.py; torch is not yet imported
 
 # A shell starts what it puts in the background deaf to Ctrl-C, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
