@@ -34,7 +34,7 @@ check: $(READY)
 	$(BIN)/mypy --config-file pyproject.toml --python-executable $(BIN)/python build/typed/wheel/edgevit
 
 unit: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 clean:
 	rm -rf .venv build dist out .mypy_cache .ruff_cache .pytest_cache

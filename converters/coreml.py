@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from .coreml_weights import OLDEST, compress
 from .rewrites import NATIVE
 from .target import Array, Loaded, Placement, Tensor, require
 
@@ -30,6 +31,10 @@ class CoreML:
     executes: ClassVar[dict[str, str]] = {
         "fp32": "declared fp32: CPU and GPU only, the Neural Engine computes in fp16" + _EVALUATED,
         "fp16": "declared fp16 weights and activations, fp32 inputs and outputs" + _EVALUATED,
+        "w8": "int8 weights, one scale a channel; fp16 activations" + _EVALUATED,
+        "w6": "weights from palettes of 64, one a tensor; fp16 activations" + _EVALUATED,
+        "w4": "weights from palettes of 16, one for 16 channels; fp16 activations" + _EVALUATED,
+        "w4-sparse": "half of the weights zero, the others as w4; fp16 activations" + _EVALUATED,
     }
 
     def lower(self, program: "Program", file: Path, *, precision: str, ios: int) -> None:
@@ -37,7 +42,7 @@ class CoreML:
         import coremltools as ct
 
         _register_channel_norm()
-        half = precision == "fp16"
+        half = precision != "fp32"
         model = ct.convert(
             program.exported.run_decompositions({}),
             minimum_deployment_target=getattr(ct.target, f"iOS{ios}"),
@@ -45,6 +50,8 @@ class CoreML:
             outputs=[ct.TensorType(name=p.name) for p in program.facts.outputs],
             skip_model_load=True,
         )
+        if precision in OLDEST:
+            model = compress(model, precision, ios=ios)
         model.save(str(file))
         _make_deterministic(file)
 

@@ -31,14 +31,14 @@ def lower(
     chosen, loaded = find(target), Program.load(Path(program))
     names = tuple(rewrites or ())
     if rewrites is None:
-        names = (BEFORE_FP16, *chosen.rewrites) if precision == "fp16" else chosen.rewrites
+        names = (BEFORE_FP16, *chosen.rewrites) if precision != "fp32" else chosen.rewrites
     wanted = rules(names)
     if rewrites is None:
         wanted = (Costs.read(Path(costs)) if costs else Costs.of(target)).chosen(wanted)
     report = None
     if wanted:
         exported, done = rewrite(loaded.exported, wanted)
-        if rewrites is None and precision == "fp16":
+        if rewrites is None and precision != "fp32":
             exported, lifted = rewrite(exported, rules([AFTER_FP16]))
             done = replace(done, applied=done.applied | lifted.applied)
         loaded, report = replace(loaded, exported=exported), asdict(done)

@@ -9,6 +9,10 @@ and rsqrt to a few units in the last place instead of half of one (another 2); d
 
     tolerance = 16 · max(eager error, u · largest |output|)
 
+Weights in fewer bits err by design, far more than by round-off. torch computes the model with its
+weights on as many evenly spaced levels, and a file may err twice as much: a palette is fitted to
+the weights and should do better. What that costs on real images no tolerance tells; measure it.
+
 The second term is for outputs that torch happens to compute exactly. The largest ratio to the eager
 error seen in the agreement table is 12 (FasterNet-T0 in XNNPACK); kernels at fault had 22 and more.
 """
@@ -21,8 +25,8 @@ import numpy as np
 
 from edgevit.reference import Arrays, Reference
 
-FACTOR = 16
-UNIT_ROUNDOFF = {"fp32": 2.0**-24, "fp16": 2.0**-11}
+FACTOR, FACTOR_OF_COMPRESSED = 16, 2
+UNIT_ROUNDOFF = {"fp32": 2.0**-24}  # of the others 2⁻¹¹, fp16's
 AGREES, REJECTED, SKIPPED = "agrees", "rejected", "skipped"
 
 
@@ -119,11 +123,13 @@ def _compare(
     noise, signal = float((error**2).sum()), float((exact**2).sum())
     scores = exact.ndim == 3 and exact.shape[2] > 1
     top1 = float((flat_exact.argmax(1) == flat_mine.argmax(1)).mean()) if scores else None
-    floor = UNIT_ROUNDOFF[precision] * float(np.abs(exact).max(initial=0))
+    floor = UNIT_ROUNDOFF.get(precision, 2.0**-11) * float(np.abs(exact).max(initial=0))
+    factor = FACTOR if precision in ("fp32", "fp16") else FACTOR_OF_COMPRESSED
+    tolerance = max(factor * eager_error, FACTOR * floor, np.finfo(np.float64).tiny)
     return OutputAgreement(
         name=name,
         max_abs_error=float(np.abs(error).max(initial=0)),
-        tolerance=FACTOR * max(eager_error, floor, np.finfo(np.float64).tiny),
+        tolerance=tolerance,
         eager_error=eager_error,
         snr_db=10 * float(np.log10(signal / noise)) if noise and signal else None,
         cosine=float(cosine.min()),

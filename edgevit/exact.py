@@ -61,8 +61,9 @@ def compute(
         raise InputError(f"the model itself gives NaN or infinity in float64 on {bad} inputs")
     errors = {}
     for precision in precisions:
-        half = precision == "fp16"
-        eager = _run(_rounded_weights(module) if half else module, inputs, torch.float32, half=half)
+        half = precision != "fp32"
+        rounded = _rounded_weights(module, precision) if half else module
+        eager = _run(rounded, inputs, torch.float32, half=half)
         # numpy's maximum keeps the NaN of a model that overflows in fp16, Python's may drop it.
         errors[precision] = tuple(
             float(np.max([_furthest(e, x) for e, x in zip(column, truth, strict=True)]))
@@ -78,8 +79,27 @@ def _furthest(a: np.ndarray, b: np.ndarray) -> float:
         return float(np.abs(a - b).max(initial=0))
 
 
-def _rounded_weights(module: nn.Module) -> nn.Module:
-    return copy.deepcopy(module).half().float()
+def _rounded_weights(module: nn.Module, precision: str) -> nn.Module:
+    """A copy with weights as a file of that precision stores them, on evenly spaced levels."""
+    module = copy.deepcopy(module)
+    for p in module.parameters():
+        if precision in LEVELS and p.dim() > 1 and p.numel() > 2048:
+            p.data = _on_levels(p.data, LEVELS[precision], sparse=precision.endswith("sparse"))
+    return module.half().float()
+
+
+LEVELS = {"w8": 255, "w6": 63, "w4": 15, "w4-sparse": 15}
+
+
+def _on_levels(weight: Tensor, count: int, *, sparse: bool) -> Tensor:
+    """Each channel on so many steps from its least to its largest weight; the smaller half zero."""
+    rows = weight.flatten(1)
+    low, high = rows.amin(1, keepdim=True), rows.amax(1, keepdim=True)
+    step = (high - low).clamp(min=1e-12) / count
+    levels = low + ((rows - low) / step).round() * step
+    if sparse:
+        levels = torch.where(rows.abs() > rows.abs().median(), levels, 0)
+    return levels.reshape(weight.shape)
 
 
 def _run(

@@ -8,7 +8,8 @@ from typing import Any, Self
 from .errors import InputError
 from .lookup import lookup
 
-PRECISIONS = {"fp32": "fp32", "fp16": "fp16"}
+# fp16 and below: activations in fp16; w8 and below: weights in so many bits.
+PRECISIONS = dict.fromkeys(("fp32", "fp16", "w8", "w6", "w4", "w4-sparse"))
 IOS = range(15, 19)
 
 

@@ -1,5 +1,7 @@
 """Sixteen inputs that are what they claim to be, and answers in float64 that are right."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -128,6 +130,19 @@ def test_the_truth_is_computed_in_float64():
         assert unit / 100 < error[1] < 40 * unit
     assert module.weight.dtype == torch.float32
     assert np.array_equal(computed(module, example).outputs[3][0], found.outputs[3][0])
+
+
+def test_fewer_bits_err_more_and_small_tensors_keep_theirs():
+    torch.manual_seed(0)
+    net, x = torch.nn.Linear(64, 64), torch.randn(1, 64)
+    precisions = ("fp16", "w8", "w6", "w4", "w4-sparse")
+    errors = computed(net, x, precisions=precisions).eager_error
+    found = [errors[p][0] for p in precisions]
+    assert all(4 * a < 3 * b for a, b in itertools.pairwise(found))
+    small = computed(
+        torch.nn.Linear(8, 8), torch.randn(1, 8), precisions=("fp16", "w4")
+    ).eager_error
+    assert small["w4"] == small["fp16"]
 
 
 def test_it_is_kept_in_a_file(tmp_path):

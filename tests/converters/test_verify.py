@@ -75,6 +75,13 @@ def test_the_tolerance_is_the_written_one(precision, unit):
         assert (found.top1, found.eager_error, found.ok) == (1, error, True)
 
 
+def test_weights_in_fewer_bits_may_err_twice_as_much_as_evenly_spaced_ones():
+    truth = known(0.25)
+    truth.eager_error["w4"] = (0.25,)
+    (found,) = agreement(truth, truth.outputs, precision="w4", names=["y"]).outputs
+    assert found.tolerance == 0.5
+
+
 @given(
     st.floats(1e-8, 1e-2),
     st.integers(0, COUNT * 5 - 1),

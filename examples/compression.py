@@ -1,0 +1,75 @@
+"""What fewer bits cost and save in Core ML, on real images: accuracy against size.
+
+    python examples/compression.py OUT
+
+trains the small EfficientMod of digits.py (once), writes it in each form of weights, lets
+each file read the 450 held-out digits, and draws accuracy over size in OUT/compression.html. The
+files are evaluated from the saved programs where there is no Mac.
+"""
+
+import sys
+from pathlib import Path
+
+import plotly.graph_objects as go
+from digits import digits, evaluate, train, wilson_pct
+from rich.console import Console
+from rich.table import Table
+
+from edgevit import Recipe, convert
+from edgevit.recipe import PRECISIONS
+
+MODEL = Path(__file__).resolve().with_name("digits.py")
+
+
+def main(out: Path) -> int:
+    weights = out / "digits.safetensors"
+    if not weights.exists():
+        train(weights)
+    _, held_out = digits()
+    count = len(held_out.labels)
+    recipe = Recipe(f"{MODEL}:digits_efficientmod", weights=str(weights), ios=18)
+    table = Table("", "MB", "accuracy", "95 % interval", "SNR dB", box=None)
+    figure = go.Figure()
+    figure.update_layout(
+        xaxis_title="MB", yaxis_title="digits read rightly, %", template="plotly_white"
+    )
+    failed = False
+    for outcome in convert(recipe, to=["coreml"], precisions=list(PRECISIONS), out=out / "files"):
+        name = outcome.job.recipe.precision
+        if outcome.artifact is None or outcome.artifact.card is None:
+            table.add_row(name, "", str(outcome.error))
+            failed = True
+            continue
+        card = outcome.artifact.card
+        right = evaluate(outcome.artifact, held_out.images, held_out.labels)
+        low, high = wilson_pct(right, count)
+        share, megabytes = 100 * right / count, card.artifact["bytes"] / 1e6
+        worst = card.agreement.worst
+        table.add_row(
+            name,
+            f"{megabytes:.2f}",
+            f"{share:.2f} %",
+            f"{low:.2f} to {high:.2f} %",
+            f"{worst.snr_db:.0f}" if worst and worst.snr_db else "–",
+        )
+        bars = {"type": "data", "array": [high - share], "arrayminus": [share - low]}
+        figure.add_scatter(
+            x=[megabytes],
+            y=[share],
+            name=name,
+            text=[name],
+            mode="markers+text",
+            error_y=bars,
+            textposition="top center",
+        )
+    Console().print(table)
+    page = out / "compression.html"
+    figure.write_html(page, include_plotlyjs=True)
+    Console().print(f"page: {page}")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python examples/compression.py OUT")
+    sys.exit(main(Path(sys.argv[1])))
