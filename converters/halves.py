@@ -33,7 +33,6 @@ from .rewrites.rule import rewrite, rules
 OVERFLOW, UNDERFLOW, GROWTH, ABSORBED = "overflow", "underflow", "growth", "absorbed"
 CERTAIN = (OVERFLOW, UNDERFLOW)
 LARGEST = 65504.0
-PICTURES = (".jpg", ".jpeg", ".png")
 SUMS = (aten.add.Tensor, aten.sub.Tensor)
 Rows = Sequence[Sequence[Tensor]]
 
@@ -142,7 +141,7 @@ def cured(exported: ExportedProgram) -> ExportedProgram:
 
 
 def examine(
-    *, program: str, reference: str, preprocess: dict[str, Any] | None, images: str | None
+    *, program: str, reference: str, preprocess: dict[str, Any] | None, images: Sequence[str]
 ) -> dict[str, Any]:
     """What a child answers: findings and fp16 error before and after the cures.
 
@@ -165,16 +164,11 @@ def examine(
     }
 
 
-def _prepared(preprocess: dict[str, Any] | None, images: str | None) -> list[Arrays]:
-    """The pictures of a folder as the model takes them."""
-    if images is None:
-        return []
-    if preprocess is None:
+def _prepared(preprocess: dict[str, Any] | None, images: Sequence[str]) -> list[Arrays]:
+    """Pictures as the model takes them."""
+    if images and preprocess is None:
         raise InputError("--images: the model says nothing of how its images are prepared")
-    files = [f for f in sorted(Path(images).iterdir()) if f.suffix.lower() in PICTURES]
-    if not files:
-        raise InputError(f"--images: {images} holds no .jpg or .png")
-    return [(Preprocess.from_dict(preprocess).apply(f),) for f in files]
+    return [(Preprocess.from_dict(preprocess or {}).apply(Path(f)),) for f in images]
 
 
 def _error(exact: Sequence[Sequence[Tensor]], found: Sequence[Sequence[Tensor]]) -> float | None:

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from ..converters.halves import CERTAIN, Finding
+from ..errors import InputError
 from ..recipe import Recipe
 from ..reference import PROGRAM, REFERENCE
 from .prepared import Limits, prepare_recipe
+
+PICTURES = (".jpg", ".jpeg", ".png")
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,9 @@ def scan(
     watch: Callable[[str, str], None] = lambda job, stage: None,
 ) -> Scan:
     """images: a folder of pictures to take ranges over, beside the sixteen inputs of `verify`."""
+    pictures = [f for f in sorted(images.iterdir()) if f.suffix in PICTURES] if images else []
+    if images and not pictures:
+        raise InputError(f"--images: {images} holds none of {', '.join(PICTURES)}")
     with tempfile.TemporaryDirectory(prefix="edgevit-") as scratch:
         folder = Path(scratch)
         watch("model", "build, export")
@@ -61,7 +67,7 @@ def scan(
                 program=folder / PROGRAM,
                 reference=folder / REFERENCE,
                 preprocess=facts["preprocess"],
-                images=images,
+                images=[str(f) for f in pictures],
             )
         watch("model", "done")
     return Scan(

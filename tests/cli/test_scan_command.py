@@ -73,4 +73,4 @@ def test_a_folder_without_pictures_is_one_sentence(nets):
     done = scanned(nets, "nets.py:summed", "--images", "none")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "none holds no .jpg or .png" in done.stderr
+    assert "none holds none of .jpg" in done.stderr
