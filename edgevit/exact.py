@@ -17,6 +17,8 @@ from .preprocess import Preprocess
 from .program import outputs_of
 from .reference import Arrays, Reference, inputs_like
 
+LEVELS = {"w8": 255, "w6": 63, "w4": 15, "w4-sparse": 15}  # of a precision's weights
+
 
 class _RoundToHalf(TorchDispatchMode):
     """Round what every operator returns to fp16, computing it in fp32.
@@ -84,20 +86,18 @@ def _rounded_weights(module: nn.Module, precision: str) -> nn.Module:
     module = copy.deepcopy(module)
     for p in module.parameters():
         if precision in LEVELS and p.dim() > 1 and p.numel() > 2048:
-            p.data = _on_levels(p.data, LEVELS[precision], sparse=precision.endswith("sparse"))
+            p.data = _on_levels(p.data, precision)
     return module.half().float()
 
 
-LEVELS = {"w8": 255, "w6": 63, "w4": 15, "w4-sparse": 15}
-
-
-def _on_levels(weight: Tensor, count: int, *, sparse: bool) -> Tensor:
-    """Each channel on so many steps from its least to its largest weight; the smaller half zero."""
-    rows = weight.flatten(1)
+def _on_levels(weight: Tensor, precision: str) -> Tensor:
+    """Each channel, for w6 the tensor, on even steps from its least to its largest weight."""
+    count = LEVELS[precision]
+    rows = weight.reshape(1, -1) if precision == "w6" else weight.flatten(1)
     low, high = rows.amin(1, keepdim=True), rows.amax(1, keepdim=True)
     step = (high - low).clamp(min=1e-12) / count
     levels = low + ((rows - low) / step).round() * step
-    if sparse:
+    if precision.endswith("sparse"):  # the smaller half is zero
         levels = torch.where(rows.abs() > rows.abs().median(), levels, 0)
     return levels.reshape(weight.shape)
 

@@ -2,12 +2,18 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .choices import ModelName
 from .screen import Screen, screened
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ..converters.halves import Finding
+    from ..pipeline.scan import Scan
 
 UNSAFE = 3  # what the command ends with: fp16 gives something else, and no cure is known
 
@@ -33,7 +39,6 @@ def command(screen: Screen, model: str, images: Path | None, timeout: float, **r
     from ..pipeline.prepared import Limits
     from ..pipeline.scan import scan
     from ..recipe import Recipe
-    from .tables import table_of
 
     if recipe["weights"] is not None:
         recipe["weights"] = str(recipe["weights"])
@@ -45,17 +50,7 @@ def command(screen: Screen, model: str, images: Path | None, timeout: float, **r
             watch=watch,
         )
     if found.before:
-        table = table_of(
-            ("module", "left", 2),
-            ("operator", "left", 1),
-            ("in fp16", "left", 0),
-            ("worst", "right", 0),
-            ("", "left", 1),
-        )
-        for f in found.before:
-            said = "cured by a rewrite" if found.cured(f) else _advice(f.kind, safe=found.safe)
-            table.add_row(f.module or "–", f.op, f.kind, f"{f.value:.3g}", said)
-        screen.show(table)
+        screen.show(_table(found, each=screen.verbose))
     screen.show(
         f"{len(found.before)} findings over {found.images} inputs; error of emulated fp16 "
         f"{_text(found.error_before)} of the largest output, {_text(found.error_after)} rewritten"
@@ -64,6 +59,29 @@ def command(screen: Screen, model: str, images: Path | None, timeout: float, **r
     if not found.safe:
         screen.error(f"keep in fp32: {', '.join(m or 'the model itself' for m in found.islands)}")
         raise click.exceptions.Exit(UNSAFE)
+
+
+def _table(found: "Scan", *, each: bool) -> "Table":
+    """One row per kind of finding with its count, or one per finding."""
+    from .tables import table_of
+
+    table = table_of(
+        ("n", "right", 0),
+        ("operator", "left", 1),
+        ("in fp16", "left", 0),
+        ("worst", "right", 0),
+        ("first in", "left", 2),
+        ("", "left", 2),
+    )
+    rows: dict[tuple[str, str, str, str], list[Finding]] = {}
+    for f in found.before:
+        said = "cured by a rewrite" if found.cured(f) else _advice(f.kind, safe=found.safe)
+        rows.setdefault((f.op, f.kind, said, f.module if each else ""), []).append(f)
+    for (op, kind, said, _), alike in rows.items():
+        worst = max(f.value for f in alike)
+        first = alike[0].module or "the model itself"
+        table.add_row(str(len(alike)), op, kind, f"{worst:.3g}", first, said)
+    return table
 
 
 def _advice(kind: str, *, safe: bool) -> str:
