@@ -15,6 +15,11 @@ class Node:
     module: path in the user's model, "" where the file does not tell. partition: index of the
     delegate's graph it runs in, None outside. seconds: the estimate of cost.py. reason: why it is
     outside. cures: names of rewrites that would remove it, none known where empty.
+
+    What only the lint asks for, and only some readers tell. dtype: of the result. inputs: shapes of
+    what it reads, without constants. reads: where each of its inputs comes from: an operator,
+    "input", "image", or "constant INT8". then: the operators that read its result. dilation: the
+    largest, of a convolution.
     """
 
     op: str
@@ -24,6 +29,17 @@ class Node:
     seconds: float
     reason: str = ""
     cures: tuple[str, ...] = ()
+    dtype: str = ""
+    inputs: tuple[tuple[int, ...], ...] = ()
+    reads: tuple[str, ...] = ()
+    then: tuple[str, ...] = ()
+    dilation: int = 1
+
+    @classmethod
+    def from_dict(cls, d: dict[str, Any]) -> Self:
+        """Of `asdict`, as it comes out of JSON."""
+        lists = {k: tuple(d[k]) for k in ("shape", "cures", "reads", "then")}
+        return cls(**d | lists | {"inputs": tuple(map(tuple, d["inputs"]))})
 
 
 @dataclass(frozen=True)
@@ -43,7 +59,8 @@ class Partition:
 class Explanation:
     """delegate: its name, or None where the file's runtime has none or nobody can know.
 
-    said: what holds for this kind of file. remarks: what was noticed in this one.
+    said: what holds for this kind of file. remarks: what was noticed in this one. flexible: how a
+    Core ML file declares inputs of many sizes, "range" or "enumerated"; "" where all are fixed.
     """
 
     file: str
@@ -52,13 +69,12 @@ class Explanation:
     nodes: tuple[Node, ...]
     said: str
     remarks: tuple[str, ...] = ()
+    flexible: str = ""
 
     @classmethod
     def from_dict(cls, d: dict[str, Any]) -> Self:
         """Of `asdict`, as it comes out of JSON."""
-        nodes = tuple(
-            Node(**n | {"shape": tuple(n["shape"]), "cures": tuple(n["cures"])}) for n in d["nodes"]
-        )
+        nodes = tuple(map(Node.from_dict, d["nodes"]))
         return cls(**d | {"nodes": nodes, "remarks": tuple(d["remarks"])})
 
     def share(self, *nodes: Node) -> float:

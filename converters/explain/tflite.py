@@ -5,17 +5,17 @@ the partitions are found the way LiteRT does: run everything of one kind that is
 other kind. Where the runtime is there and loads the file, its own count is held against ours.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 from pathlib import Path
-from typing import Any
 
 from edgevit import sandbox
 from edgevit.errors import EdgevitError
 
 from . import cost
 from .explanation import Explanation, Node
+from .flatbuffer import Tensor, parse
 from .reasons import TFLITE_PARTS, tflite_cures, tflite_reason
 
 SAID = (
@@ -28,14 +28,6 @@ Wires = tuple[list[int], list[int]]  # the numbers of the tensors that go in, an
 FACTORS = {"RESHAPE": 0.0, "EXPAND_DIMS": 0.0, "SQUEEZE": 0.0}  # they change no data
 
 
-@dataclass(frozen=True)
-class Tensor:
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    constant: bool
-
-
 def explain(file: Path) -> Explanation:
     nodes, wires, others = read(file)
     placed = _partitions(nodes, wires)
@@ -46,43 +38,26 @@ def explain(file: Path) -> Explanation:
 
 def read(file: Path) -> tuple[list[Node], list[Wires], int]:
     """The operators in the file's order with their tensors, and how many further graphs it has."""
-    from ai_edge_litert import schema_py_generated as schema
+    graph = parse(file)
+    maker = {r: o.name for o in graph.operators for r in o.results}
+    readers: dict[int, set[str]] = {}
+    for o in graph.operators:
+        for s in o.sources:
+            readers.setdefault(s, set()).add(o.name)
 
-    content = file.read_bytes()
-    if content[4:8] != b"TFL3":
-        raise ValueError("its identifier is not TFL3")
-    model = schema.Model.GetRootAs(content, 0)
-    graph = model.Subgraphs(0)
-    tensors = list(_tensors(schema, model, graph))
-    operators = _names(schema.BuiltinOperator)
-    nodes: list[Node] = []
-    wires: list[Wires] = []
-    for i in range(graph.OperatorsLength()):
-        operator = graph.Operators(i)
-        code = model.OperatorCodes(operator.OpcodeIndex())
-        name = operators[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
-        custom = (code.CustomCode() or b"").decode() if name == "CUSTOM" else ""
-        sources = [int(operator.Inputs(k)) for k in range(operator.InputsLength())]
-        results = [int(operator.Outputs(k)) for k in range(operator.OutputsLength())]
-        wires.append(([s for s in sources if s >= 0], results))
-        used = ([tensors[s] for s in wires[-1][0]], [tensors[r] for r in results])
-        nodes.append(_node(custom or name, *used))
-    return nodes, wires, model.SubgraphsLength() - 1
+    def origin(number: int) -> str:
+        tensor = graph.tensors[number]
+        return f"constant {tensor.dtype}" if tensor.constant else maker.get(number, "input")
 
-
-def _tensors(schema: Any, model: Any, graph: Any) -> Iterable[Tensor]:
-    types = _names(schema.TensorType)
-    for i in range(graph.TensorsLength()):
-        t = graph.Tensors(i)
-        shape = tuple(int(t.Shape(k)) for k in range(t.ShapeLength()))
-        buffer = model.Buffers(t.Buffer())
-        constant = buffer.DataLength() > 0 or bool(buffer.Offset())
-        yield Tensor((t.Name() or b"").decode(errors="replace"), shape, types[t.Type()], constant)
-
-
-def _names(kind: Any) -> dict[int, str]:
-    """Number → name of one of the schema's enumerations."""
-    return {v: k for k, v in vars(kind).items() if not k.startswith("_")}
+    nodes = [
+        replace(
+            _node(o.name, *([graph.tensors[n] for n in ns] for ns in (o.sources, o.results))),
+            reads=tuple(sorted({origin(s) for s in o.sources})),
+            then=tuple(sorted({op for r in o.results for op in readers.get(r, ())})),
+        )
+        for o in graph.operators
+    ]
+    return nodes, [(list(o.sources), list(o.results)) for o in graph.operators], graph.others
 
 
 def _node(op: str, sources: Sequence[Tensor], results: Sequence[Tensor]) -> Node:
@@ -112,6 +87,8 @@ def _node(op: str, sources: Sequence[Tensor], results: Sequence[Tensor]) -> Node
         ),
         reason=reason,
         cures=tflite_cures(op) if reason else (),
+        dtype=out.dtype,
+        inputs=tuple(t.shape for t in sources if not t.constant),
     )
 
 

@@ -26,9 +26,9 @@ one_liners(
         "sigmoid": lambda x: torch.sigmoid(x),
         "sigmoid_hard": lambda x, alpha, beta: (alpha * x + beta).clamp(0, 1),
         "silu": lambda x: F.silu(x),
-        "softplus": lambda x: F.softplus(x, threshold=1e9),
+        "softplus": lambda x: F.softplus(x),
         "softplus_parametric": lambda x, alpha, beta: (
-            _along(alpha, x) * F.softplus(_along(beta, x) * x, threshold=1e9)
+            _along(alpha, x) * F.softplus(_along(beta, x) * x)
         ),
         "softmax": lambda x, axis=-1: x.softmax(axis),
         "inverse": lambda x, epsilon=1e-4: 1 / (x + epsilon),
@@ -63,7 +63,9 @@ one_liners(
         "add": lambda x, y: x + y,
         "sub": lambda x, y: x - y,
         "mul": lambda x, y: x * y,
-        "real_div": lambda x, y: x / y if x.is_floating_point() else x // y,
+        "real_div": lambda x, y: torch.div(
+            x, y, rounding_mode=None if x.is_floating_point() else "trunc"
+        ),
         "floor_div": lambda x, y: torch.div(x, y, rounding_mode="floor"),
         "mod": lambda x, y: torch.remainder(x, y),
         "pow": lambda x, y: x**y,

@@ -50,19 +50,34 @@ class Evaluator:
         self._file = file
         found, block, weights = read(file, function)
         self._values: dict[str, Value] = {}
-        self._types = {i.name: declared(i.type) for i in found.inputs}
+        self._types = [self._input(port) for port in found.inputs]
         self.inputs = tuple(
-            Tensor(n, kind.numpy_name, tuple(s or 1 for s in shape))
-            for n, (kind, shape) in self._types.items()
-            if kind
+            Tensor(port.name, kind.numpy_name, tuple(n or 1 for n in shape))
+            for port, (kind, shape) in zip(found.inputs, self._types, strict=True)
         )
         self._outputs = list(block.outputs)
         self._steps = self._planned(block.operations, weights)
 
+    def _input(self, port: Any) -> tuple[Type, Shape]:
+        try:
+            kind, shape = declared(port.type)
+            if kind is None:
+                raise ArtifactError("is text")
+        except ArtifactError as e:
+            raise self._fault(f"input {port.name!r}", "read", e) from None
+        return kind, shape
+
+    def _fault(self, said: str, done: str, why: Exception) -> ArtifactError:
+        """In one line. A damaged file can name anything, and make torch raise anything."""
+        if not isinstance(why, EdgevitError):
+            why = ValueError(f"cannot be {done}: {str(why)[:150] or type(why).__name__}")
+        line = "".join(c if c.isprintable() else " " for c in f"{said} {why}"[:400])
+        return ArtifactError(f"{self._file}: {line}")
+
     def _planned(self, operations: Any, weights: Weights) -> list[Step]:
         """The operations that are to be run; constants are known from here on."""
         steps: list[Step] = []
-        known = set(self._types)
+        known = {port.name for port in self.inputs}
         last = self._last_use(operations)
         module = "the input"
         for i, operation in enumerate(operations):
@@ -70,11 +85,8 @@ class Evaluator:
             said = f"{operation.type} {given[0] if given else ''!r}"
             try:
                 step = self._step(operation, said, weights, known, last.get(i, ()))
-            except EdgevitError as e:
-                raise ArtifactError(f"{self._file}: {said}, after {module}, {e}") from None
-            except (ValueError, RuntimeError, TypeError, IndexError, OverflowError) as e:
-                why = " ".join(str(e).split())[:150]
-                raise ArtifactError(f"{self._file}: {said} cannot be read: {why}") from None
+            except Exception as e:
+                raise self._fault(f"{said}, after {module},", "read", e) from None
             known.update(given)
             if step:
                 steps.append(step)
@@ -91,6 +103,8 @@ class Evaluator:
         gives = [(o.name, *declared(o.type)) for o in operation.outputs]
         held = {k: v for k, v in operation.attributes.items() if k != "name"}
         if operation.type == "const":
+            if declared(held["val"].type) != gives[0][1:]:
+                raise ArtifactError("declares another type than its value has")
             self._values[gives[0][0]] = value_of(held["val"], weights)
             return None
         if operation.type not in OPERATORS:
@@ -147,20 +161,14 @@ class Evaluator:
     @torch.no_grad()
     def __call__(self, *arrays: Array) -> tuple[Array, ...]:
         values = dict(self._values)
-        for (name, (kind, _)), array in zip(self._types.items(), arrays, strict=True):
-            assert kind
-            values[name] = torch.from_numpy(np.ascontiguousarray(array)).to(kind.torch)
+        for port, (kind, _), array in zip(self.inputs, self._types, arrays, strict=True):
+            values[port.name] = torch.from_numpy(np.ascontiguousarray(array)).to(kind.torch)
         for step in self._steps:
             try:
                 self._run(step, values)
-            except ArtifactError as e:
-                raise ArtifactError(f"{self._file}: {step.said} {e}") from None
-            except (ValueError, RuntimeError, TypeError, IndexError) as e:
-                why = " ".join(str(e).split())[:150]
-                raise ArtifactError(
-                    f"{self._file}: {step.said} cannot be computed: {why}"
-                ) from None
+            except Exception as e:
+                raise self._fault(step.said, "computed", e) from None
             for name in step.frees:
                 del values[name]
         found = [values[name] for name in self._outputs]
-        return tuple(np.asarray(f) for f in found)
+        return tuple(np.asarray(f).copy() for f in found)

@@ -12,7 +12,9 @@ one_liners(
         "einsum": lambda values, equation: torch.einsum(equation, *values),
         # softmax(Q Kᵀ / √E + mask) V; a boolean mask says who takes part
         "scaled_dot_product_attention": lambda query, key, value, attn_mask=None: (
-            F.scaled_dot_product_attention(query, key, value, attn_mask)
+            F.scaled_dot_product_attention(
+                query, key, value, None if attn_mask is None else torch.atleast_2d(attn_mask)
+            )
         ),
         # x / √(Σx² + ε) over the last three axes
         "l2_norm": lambda x, epsilon=1e-6: (
@@ -46,7 +48,7 @@ def instance_norm(
     x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None, epsilon: float = 1e-5
 ) -> Tensor:
     """batch_norm by each image's and channel's own mean and variance."""
-    return F.instance_norm(x, weight=gamma, bias=beta, eps=epsilon)
+    return torch.group_norm(x, x.shape[1], gamma, beta, epsilon)
 
 
 @operator

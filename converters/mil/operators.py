@@ -21,6 +21,7 @@ Tensors = tuple[Tensor, ...]
 Function = Callable[..., Any]
 
 VARIADIC = ("values", "ref_tensors")
+LEADING = {"x", "query", "data"}  # where an operator has one, its results are of that format
 _NAMES: dict[Any, str] = {
     int: "axis batch_dims block_size downscale_factor groups k lower max_boxes num_splits upper "
     "one_hot_vector_size resized_dims target_height target_size_height target_size_width "
@@ -32,7 +33,7 @@ _NAMES: dict[Any, str] = {
     "reverse sort transpose_x transpose_y validate_indices",
     str: "box_coordinate_mode coordinates_mode dtype equation interpolation_mode mode "
     "output_dtype output_indices_dtype pad_type padding_mode sampling_mode",
-    Ints: "axes begin begin_mask begins crop_height crop_width dilations end end_mask end_masks "
+    Ints: "axes begin begin_mask begins crop_height crop_width dilations end_mask end_masks "
     "ends kernel_sizes output_shape pad perm reps shape size split_sizes squeeze_mask stride "
     "strides",
 }
@@ -59,7 +60,8 @@ class Operator:
                 (value,) = values
                 plain[name] = kind(value.item() if isinstance(value, Tensor) else value)
             else:
-                half |= any(v.dtype == torch.float16 for v in values)
+                if name in LEADING or LEADING.isdisjoint(given):
+                    half |= any(v.dtype == torch.float16 for v in values)
                 wide = tuple(v if self.exact else _wide(v) for v in values)
                 plain[name] = wide if name in VARIADIC else wide[0]
         found = self.function(**plain)

@@ -1,6 +1,7 @@
 """An .mlpackage on disk: its manifest, the model it names, and the function of it to run."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,12 @@ def read(file: Path, function: str = "") -> tuple[Any, Any, Weights]:
     functions = spec.mlProgram.functions
     name = function or spec.description.defaultFunctionName or "main"
     if name not in functions:
-        known = ", ".join(sorted(functions)) or "none"
+        known = ", ".join(map(repr, sorted(functions))) or "none"
         raise ArtifactError(f"{file} has no function {name!r}; there are: {known}")
     found = functions[name]
     if found.opset not in OPSETS:
         raise ArtifactError(
-            f"{file} is of opset {found.opset or '(none)'}, which edgevit does not know: only "
+            f"{file} is of opset {found.opset!r}, which edgevit does not know: only "
             f"{OPSETS[0]} to {OPSETS[-1]}"
         )
     if found.opset not in found.block_specializations:
@@ -54,10 +55,11 @@ def _model_file(file: Path) -> Path:
         content = json.loads(manifest.read_bytes())
         path = content["itemInfoEntries"][content["rootModelIdentifier"]]["path"]
         found = (data / path).resolve()
-    except FileNotFoundError:
-        raise ArtifactError(f"{file} is damaged: it has no Manifest.json") from None
+    except OSError:
+        raise ArtifactError(f"{file} is damaged: it has no Manifest.json to be read") from None
     except (ValueError, KeyError, TypeError, RecursionError):
         raise ArtifactError(f"{file} is damaged: its Manifest.json names no model") from None
-    if not found.is_relative_to(data.resolve()) or not found.is_file():
-        raise ArtifactError(f"{file} is damaged: the model that it names, {path!r}, is missing")
+    there = os.path.isfile(found)  # noqa: PTH113  (Path.is_file raises where a name is too long)
+    if not there or not found.is_relative_to(data.resolve()):
+        raise ArtifactError(f"{file} is damaged: its model {path[:80]!r} is missing")
     return found

@@ -1,12 +1,14 @@
 """Resizing, cropping and sampling of the last two axes.
 
 A sampling mode says which places of n input pixels the m output pixels are read from:
-    (STRICT_)ALIGN_CORNERS   i (n - 1) / (m - 1)             both ends on both ends
+    (STRICT_)ALIGN_CORNERS   i (n - 1) / (m - 1)             both ends on both ends; of one pixel
+                                                             the middle, if strict the first end
     UNALIGN_CORNERS          (i + ½) n / m - ½               pixels are areas
     DEFAULT                  i (n - n/m) / (m - 1)           areas' first corners
     OFFSET_CORNERS           (i + ½) max(1, n - 1) / m       areas of the ends' span
 """
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -21,7 +23,8 @@ def _places(first: Tensor, last: Tensor, m: int, mode: str) -> Tensor:
     i = torch.arange(m, dtype=torch.float32)
     n = last - first + 1
     if mode in CORNERS:
-        return first + (i * (n - 1) / (m - 1) if m > 1 else (n - 1) / 2)
+        alone = (n - 1) / 2 if mode == CORNERS[0] else 0 * n
+        return first + (i * (n - 1) / (m - 1) if m > 1 else alone)
     if mode == "UNALIGN_CORNERS":
         return first + (i + 0.5) * n / m - 0.5
     if mode == "OFFSET_CORNERS":
@@ -46,25 +49,26 @@ def _linear(x: Tensor, sizes: Ints, mode: str) -> Tensor:
     return x
 
 
-def _nearest(x: Tensor, sizes: Ints) -> Tensor:
+def _nearest(x: Tensor, sizes: Ints, half: int) -> Tensor:
+    """Output pixel i is input pixel ⌊i n / m⌋, or with a half ⌊(i + ½) n / m⌋."""
     for axis, m in zip((-2, -1), sizes, strict=True):
-        n = x.shape[axis]
-        x = x.index_select(axis, torch.div(torch.arange(m) * n, m, rounding_mode="floor"))
+        places = (2 * torch.arange(m) + half) * x.shape[axis]
+        x = x.index_select(axis, torch.div(places, 2 * m, rounding_mode="floor"))
     return x
 
 
 def _scaled(x: Tensor, height: float, width: float) -> Ints:
-    return int(x.shape[-2] * height), int(x.shape[-1] * width)
+    h, w = (int(n * np.float32(s)) for n, s in zip(x.shape[-2:], (height, width), strict=True))
+    return h, w
 
 
 one_liners(
     {
-        # output pixel i is input pixel ⌊i n / m⌋
         "upsample_nearest_neighbor": lambda x, scale_factor_height=1, scale_factor_width=1: (
-            _nearest(x, _scaled(x, scale_factor_height, scale_factor_width))
+            _nearest(x, _scaled(x, scale_factor_height, scale_factor_width), half=0)
         ),
         "resize_nearest_neighbor": lambda x, target_size_height, target_size_width: _nearest(
-            x, (target_size_height, target_size_width)
+            x, (target_size_height, target_size_width), half=1
         ),
     }
 )
@@ -80,7 +84,7 @@ def upsample_bilinear(
 ) -> Tensor:
     """Corners aligned, pixels as areas (the default without), or areas' first corners."""
     areas = not align_corners if half_pixel_centers is None else half_pixel_centers
-    mode = "ALIGN_CORNERS" if align_corners else "UNALIGN_CORNERS" if areas else "DEFAULT"
+    mode = CORNERS[1] if align_corners else "UNALIGN_CORNERS" if areas else "DEFAULT"
     return _linear(x, _scaled(x, scale_factor_height, scale_factor_width), mode)
 
 
@@ -110,7 +114,9 @@ def resize(
     sizes = (*x.shape[-2 : x.dim() - resized_dims], *asked)
     sizes = tuple(n or x.shape[d] for d, n in zip((-2, -1), sizes, strict=True))
     if interpolation_mode == "NEAREST_NEIGHBOR":
-        return _nearest(x, sizes)
+        if sampling_mode not in ("DEFAULT", "UNALIGN_CORNERS"):
+            raise ValueError(f"nearest pixels by {sampling_mode}: Apple does not say which")
+        return _nearest(x, sizes, half=1)
     return _linear(x, sizes, sampling_mode)
 
 

@@ -28,7 +28,7 @@ one_liners(
 def concat(values: Tensors, axis: int, interleave: bool = False) -> Tensor:
     """One after the other along the axis, or by turns."""
     if not interleave:
-        return torch.cat(values, axis)
+        return torch.cat(torch.atleast_1d(values), axis)
     axis %= values[0].dim()
     return torch.stack(values, axis + 1).flatten(axis, axis + 1)
 
@@ -65,7 +65,7 @@ def cumsum(x: Tensor, axis: int = 0, exclusive: bool = False, reverse: bool = Fa
     """Sums of all elements up to each, itself counted unless exclusive."""
     x = x.flip(axis) if reverse else x
     y = x.cumsum(axis, dtype=x.dtype)
-    y = y - x if exclusive else y
+    y = y.roll(1, axis).index_fill(axis, torch.tensor([0]), 0) if exclusive else y
     return y.flip(axis) if reverse else y
 
 
@@ -98,15 +98,20 @@ def non_maximum_suppression(
     boxes: Tensor,
     scores: Tensor,
     iou_threshold: float,
-    score_threshold: float,
     max_boxes: int,
+    score_threshold: float | None = None,
     per_class_suppression: bool = False,
 ) -> Tensors:
     """Boxes [N, B, 4] (x, y of the centre, width, height) in order of their best score [N, B, K],
     without those that overlap a chosen one by more than the threshold (within a class, if asked).
 
-    Gives boxes [N, M, 4], scores [N, M, K], indices [N, M] (-1: no more are left), counts [N].
+    Gives boxes [N, M, 4], scores [N, M, K], indices [N, M] (-1: no more are left), counts [N]. From
+    iOS 17 on boxes and scores are columns, and there are neither score threshold nor counts.
     """
+    if score_threshold is None:
+        given = (boxes.mT, scores.mT, iou_threshold, max_boxes, -torch.inf, per_class_suppression)
+        rows = non_maximum_suppression(*given)
+        return rows[0].mT, rows[1].mT, rows[2]
     best, kinds = scores.max(-1)
     half = boxes[..., 2:] / 2
     corners = torch.cat([boxes[..., :2] - half, boxes[..., :2] + half], -1)
@@ -117,7 +122,7 @@ def non_maximum_suppression(
             if best[n, i] < score_threshold or len(kept) == max_boxes:
                 break
             same = [j for j in kept if not per_class_suppression or kinds[n, j] == kinds[n, i]]
-            if not same or _iou(corners[n, i], corners[n, same]).max() <= iou_threshold:
+            if not (_iou(corners[n, i], corners[n, same]) > iou_threshold).any():
                 kept.append(i)
         indices[n, : len(kept)] = torch.tensor(kept, dtype=torch.long)
     there = indices >= 0

@@ -49,7 +49,7 @@ def expand_dims(x: Tensor, axes: Ints) -> Tensor:
 def slice_by_index(
     x: Tensor,
     begin: Ints,
-    end: Ints,
+    end: Tensor,
     stride: Ints = (),
     begin_mask: Ints = (),
     end_mask: Ints = (),
@@ -58,7 +58,7 @@ def slice_by_index(
     """x[begin:end:stride] as numpy has it; a mask leaves an end open or takes one index."""
     for d, n in enumerate(x.shape):
         first = None if begin_mask and begin_mask[d] else begin[d]
-        last = None if end_mask and end_mask[d] else end[d]
+        last = None if end_mask and end_mask[d] else int(end[d])
         index = range(n)[first : last : stride[d] if stride else 1]
         if squeeze_mask and squeeze_mask[d]:
             index = range(begin[d] % n, begin[d] % n + 1)

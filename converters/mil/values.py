@@ -110,7 +110,7 @@ def value_of(value: Any, weights: "Weights") -> torch.Tensor | str:
 
 def _tensor(data: np.ndarray, kind: Type, count: int) -> torch.Tensor:
     """`count` values out of stored bytes."""
-    if data.size < math.ceil(count * kind.bits / 8):
+    if data.size != math.ceil(count * kind.bits / 8):
         raise ArtifactError(f"has {data.size} bytes for {count} values of {kind.name}")
     if kind.bits < 8:
         values = unpacked(data, kind.bits, count)

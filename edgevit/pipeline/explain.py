@@ -1,4 +1,7 @@
-"""explain(): where an artifact's graph runs and why, read from the file in a child process."""
+"""explain(): where an artifact's graph runs and why, read from the file in a child process.
+
+lint(explain(file), "ane") of converters.lint holds it against what an accelerator refuses.
+"""
 
 import tempfile
 from collections.abc import Callable
