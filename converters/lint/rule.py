@@ -98,7 +98,7 @@ class Rule:
     @classmethod
     def of(cls, name: str, row: dict[str, Any]) -> Self:
         known = {f.name for f in fields(Pattern)}
-        given = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
+        given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
         pattern = Pattern(**{k: v for k, v in given.items() if k in known})
         return cls(name, pattern, **{k: v for k, v in given.items() if k not in known})
 

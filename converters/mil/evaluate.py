@@ -109,7 +109,7 @@ class Evaluator:
             return None
         if operation.type not in OPERATORS:
             raise ArtifactError("is an operator that edgevit does not know")
-        reads = {}
+        reads: dict[str, Sequence[str]] = {}
         for name, argument in operation.inputs.items():
             reads[name] = [
                 b.name or f"{gives[0][0]}.{name}.{j}" for j, b in enumerate(argument.arguments)

@@ -7,7 +7,7 @@ functions take and give tensors as they are.
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,10 +46,10 @@ class Operator:
     takes: frozenset[str]
     exact: bool
 
-    def __call__(self, given: dict[str, Sequence[Any]]) -> Tensors:
+    def __call__(self, given: Mapping[str, Sequence[Any]]) -> Tensors:
         """Outputs for inputs, each a list of the values bound to it."""
         half = False
-        plain = {}
+        plain: dict[str, Any] = {}
         for name, values in given.items():
             if name not in self.takes:
                 raise ArtifactError(f"has an input {name!r} that edgevit does not know")

@@ -18,7 +18,7 @@ def read(file: Path, function: str = "") -> tuple[Any, Any, Weights]:
     ArtifactError, in one sentence, where the package is damaged or holds no program for iOS 15–18.
     """
     from coremltools.proto import Model_pb2
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     model = _model_file(file)
     spec = Model_pb2.Model()

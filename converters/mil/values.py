@@ -142,7 +142,7 @@ class Weights:
         data = self._files[name]
         if offset + 64 > data.size:
             raise ArtifactError(f"has weights at byte {offset}, past the end of {name!r}")
-        magic, code, size, start = struct.unpack_from("<IIQQ", data, offset)
+        magic, code, size, start = struct.unpack("<IIQQ", data[offset : offset + 24].tobytes())
         if magic != MAGIC:
             raise ArtifactError(f"has no weights at byte {offset} of {name!r}: wrong magic")
         if code != kind.blob:

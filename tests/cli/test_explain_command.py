@@ -34,6 +34,23 @@ def test_a_report_ends_well_and_strictly_does_not(tmp_path):
     assert found["outside"][0]["shape"] == [4, 8]
 
 
+@pytest.mark.needs("ai_edge_litert")
+def test_rules_of_an_accelerator_that_is_not_here(tmp_path):
+    file = made_by_hand.tflite(tmp_path / "net.tflite")
+    done = run(file, "--for", "litert-gpu@2.1", "--strict")
+    assert done.returncode == 3, done.stderr
+    assert "error: litert-gpu@2.1: 1 rule broken" in done.stderr
+    for word in ("broadcast-to", "1 BROADCAST_TO", "LiteRT#9191", "No latency is predicted"):
+        assert word in done.stdout
+    done = run(file, "--for", "litert-gpu", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["for"]
+    assert "No latency is predicted" in found["said"]
+    (finding,) = found["findings"]
+    assert finding["cures"] == ["repeat_by_cat"]
+    assert finding["modules"] == ["blocks.Block_0.the_gate"]
+
+
 @pytest.mark.needs("onnx")
 def test_without_a_delegate_nothing_is_outside(tmp_path):
     done = run(made_by_hand.onnx(tmp_path / "net.onnx"), "--strict")
@@ -49,6 +66,9 @@ def test_without_a_delegate_nothing_is_outside(tmp_path):
         (["mobilenetv2_10"], "--to"),
         (["mobilenetv2_100", "--to", "onx"], "did you mean 'onnx'"),
         (["net.onnx", "--to", "onnx"], "is a file"),
+        (["net.onnx", "--for", "anee"], "did you mean 'ane'"),
+        (["net.onnx", "--for", "ane@17"], "not kept by version"),
+        (["mobilenetv2_100", "--to", "onnx", "--for", "ane"], "for coreml files, this one is"),
     ],
 )
 def test_bad_input_is_one_sentence(tmp_path, arguments, words):

@@ -63,34 +63,6 @@ def one_hot(rng, *, axis=-1, shape=(2, 3), dtype="f4", on=1.0, off=0.0):
     return Case({"indices": indices}, np.moveaxis(hot, -1, axis), attributes)
 
 
-def distinct(rng, dtype="f4"):
-    """No two elements are equal, as nothing says which of them would come first."""
-    return rng.permutation(60).reshape(3, 4, 5).astype(dtype)
-
-
-def argsort(ascending) -> Maker:
-    def make(rng):
-        x, axis = distinct(rng), int(rng.integers(-3, 3))
-        found = np.argsort(x if ascending else -x, axis).astype("i4")
-        return Case({"x": x}, found, {"axis": axis, "ascending": ascending})
-
-    return make
-
-
-def topk(k=2, ascending=False, indices="i4", ios=17, dtype="f4", **attributes) -> Maker:
-    """indices: their format, or None where only the values are asked for."""
-
-    def make(rng):
-        x, axis = distinct(rng, dtype), int(rng.integers(-3, 3))
-        order = np.argsort(x if ascending else -x.astype("f8"), axis)
-        order = order.take(range(k), axis)
-        found = [np.take_along_axis(x, order, axis)] + ([order.astype(indices)] if indices else [])
-        given = {"k": k, "axis": axis, "ascending": ascending, **attributes}
-        return Case({"x": x}, found, given, ios=ios)
-
-    return make
-
-
 def filled(rng, *, dtype="f4", like=False):
     x, value = random(rng, (2, 3, 4)), np.array(7, dtype)[()]
     if like:
@@ -122,8 +94,6 @@ def padded(pad, mode="constant", shape=(2, 3, 4, 5), value=0.0) -> Maker:
 
 
 CASES: dict[str, Maker] = {
-    "argsort": argsort(True),
-    "argsort, descending": argsort(False),
     "band_part": of(band(1, 0), (2, 4, 5), lower=1, upper=0),
     "band_part, the upper triangle": of(band(0, -1), (4, 3), lower=0, upper=-1),
     "band_part of int32": of(band(-1, 2), (5, 5), "i4", lower=-1, upper=2),
@@ -160,12 +130,6 @@ CASES: dict[str, Maker] = {
     "stack": joined(lambda v: np.stack(v, 1), *[(2, 3)] * 3, axis=1),
     "stack at the end": joined(lambda v: np.stack(v, -1), *[(2, 3)] * 2, axis=-1, dtype="i4"),
     "tile": of(lambda x: np.tile(x, (2, 1, 3)), (2, 3, 2), reps=[2, 1, 3]),
-    "topk": topk(),
-    "topk on iOS 15": topk(ios=15),
-    "topk on iOS 16, values alone": topk(3, indices=None, ios=16, return_indices=False),
-    "topk of the least": topk(2, True),
-    "topk to uint16": topk(indices="u2", output_indices_dtype="uint16"),
-    "topk of int32": topk(dtype="i4"),
 }  # fmt: skip
 
 
