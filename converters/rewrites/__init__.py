@@ -23,7 +23,7 @@ NAMES = (
     "group_norm",
 )
 # For targets that compute in fp16: before the others, and by itself after them.
-BEFORE_FP16, AFTER_FP16 = "halves", "lifted"
+BEFORE_FP16, AFTER_FP16 = "fp16_sums", "fp16_weights"
 # For Core ML, whose operators are larger than XNNPACK's.
 NATIVE = (
     "native_norms",

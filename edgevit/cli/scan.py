@@ -12,7 +12,7 @@ from .screen import Screen, screened
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..converters.halves import Finding
+    from ..converters.fp16 import Finding
     from ..pipeline.scan import Scan
 
 UNSAFE = 3  # what the command ends with: fp16 gives something else, and no cure is known

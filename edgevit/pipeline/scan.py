@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..converters.halves import CERTAIN, Finding
+from ..converters.fp16 import CERTAIN, Finding
 from ..errors import InputError
 from ..recipe import Recipe
 from ..reference import PROGRAM, REFERENCE
@@ -63,7 +63,7 @@ def scan(
         watch("model", "run in fp16")
         with limits.child(folder / "log") as child:
             found: dict[str, Any] = child.call(
-                "edgevit.converters.halves:examine",
+                "edgevit.converters.fp16:examine",
                 program=folder / PROGRAM,
                 reference=folder / REFERENCE,
                 preprocess=facts["preprocess"],

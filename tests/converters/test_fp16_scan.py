@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from edgevit.converters.halves import (
+from edgevit.converters.fp16 import (
     ABSORBED,
     GROWTH,
     OVERFLOW,

@@ -5,9 +5,9 @@ import torch
 from check_rule import Net, check, check_spared
 from torch import nn
 
-from edgevit.converters.rewrites.lifted import UNIT, rounding
+from edgevit.converters.rewrites.fp16_weights import UNIT, rounding
 
-AFTER = ("lifted",)
+AFTER = ("fp16_weights",)
 
 
 def _tiny(layer, size):

@@ -5,7 +5,7 @@ from check_rule import FEW, Net, check, check_spared, operators
 from hypothesis import given
 from hypothesis import strategies as st
 
-BEFORE = ("halves",)
+BEFORE = ("fp16_sums",)
 
 
 @FEW

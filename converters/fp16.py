@@ -26,8 +26,8 @@ from edgevit.program import Program
 from edgevit.reference import Arrays, Reference
 
 from .rewrites import AFTER_FP16, BEFORE_FP16, NAMES
+from .rewrites.fp16_weights import UNIT, rounding
 from .rewrites.graph import argument, aten, axes, module_path
-from .rewrites.lifted import UNIT, rounding
 from .rewrites.rule import rewrite, rules
 
 OVERFLOW, UNDERFLOW, GROWTH, ABSORBED = "overflow", "underflow", "growth", "absorbed"
