@@ -6,12 +6,15 @@ from torch import Tensor
 
 from .operators import Ints, Tensors, one_liners, operator
 
+ZERO = torch.zeros(())
+OFF, ON = torch.arange(2, dtype=torch.int32)
+
 one_liners(
     {
         "stack": lambda values, axis: torch.stack(values, axis),
         "tile": lambda x, reps: x.tile(reps),
-        "fill": lambda shape, value: value.expand(shape),
-        "fill_like": lambda ref_tensor, value: value.expand(ref_tensor.shape),
+        "fill": lambda shape, value=ZERO: value.expand(shape),
+        "fill_like": lambda ref_tensor, value=ZERO: value.expand(ref_tensor.shape),
         "shape": lambda x: torch.tensor(x.shape, dtype=torch.int32),
         "non_zero": lambda x: x.nonzero().int(),
         "range_1d": lambda start, end, step: torch.arange(
@@ -71,7 +74,11 @@ def cumsum(x: Tensor, axis: int = 0, exclusive: bool = False, reverse: bool = Fa
 
 @operator
 def one_hot(
-    indices: Tensor, one_hot_vector_size: int, on_value: Tensor, off_value: Tensor, axis: int = -1
+    indices: Tensor,
+    one_hot_vector_size: int,
+    on_value: Tensor = ON,
+    off_value: Tensor = OFF,
+    axis: int = -1,
 ) -> Tensor:
     """on where the new axis has the index, off elsewhere."""
     hot = indices.unsqueeze(-1) == torch.arange(one_hot_vector_size)

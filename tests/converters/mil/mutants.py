@@ -1,10 +1,15 @@
-"""Tiny packages, and what chance makes of their bytes and of the fields of their programs."""
+"""What chance makes of the bytes of a package, and of the fields of its program; little memory."""
 
 import random
+import resource
+import sys
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 from programs import model, saved, tools
 
+MORE_BYTES = 64 * 2**20
 INTEGERS = (0, 1, 2, 3, 7, 64, 2**15, 2**20, 2**31 - 1, -1, -2, -(2**31))
 
 
@@ -96,3 +101,18 @@ def changed_fields(data: bytes, rng: random.Random) -> bytes:
         except ValueError:  # out of the field's range
             continue
     return spec.SerializeToString()
+
+
+@contextmanager
+def little_memory():
+    """Address space of the process, so far as the system has such a limit."""
+    if not sys.platform.startswith("linux"):
+        yield
+        return
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (held + MORE_BYTES, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)

@@ -4,8 +4,8 @@ from math import erf
 
 import numpy as np
 import pytest
-from programs import Case, Maker, check
-from test_mil_elementwise import random, size, unary
+from cases import Case, Maker, check
+from test_mil_elementwise import random, unary
 
 pytestmark = pytest.mark.needs("coremltools")
 
@@ -22,11 +22,14 @@ def f(value) -> np.float32:
     return np.float32(value)
 
 
-def softmax(rng):
-    x = random(rng, size(rng))
-    axis = int(rng.integers(-x.ndim, x.ndim))
-    e = np.exp(x.astype(np.float64))
-    return Case({"x": x}, (e / e.sum(axis, keepdims=True)).astype("f4"), {"axis": axis})
+def softmax(axis=None) -> Maker:
+    def make(rng):
+        x = random(rng, (2, 3, 4))
+        e = np.exp(x.astype(np.float64))
+        found = e / e.sum(-1 if axis is None else axis, keepdims=True)
+        return Case({"x": x}, found.astype("f4"), {} if axis is None else {"axis": axis})
+
+    return make
 
 
 def by_channel(function, *names: str, ios=17) -> Maker:
@@ -70,7 +73,9 @@ CASES: dict[str, Maker] = {
     "sigmoid": unary(sigmoid),
     "sigmoid_hard": unary(lambda x: np.clip(0.2 * x + 0.5, 0, 1), alpha=f(0.2), beta=f(0.5)),
     "silu": unary(lambda x: x * sigmoid(x)),
-    "softmax": softmax,
+    "softmax": softmax(1),
+    "softmax from the end": softmax(-3),
+    "softmax by default": softmax(),
     "softplus": unary(softplus),
     "softplus of large numbers": unary(softplus, -100, 100),
     "softplus_parametric": by_channel(lambda x, a, b: a * softplus(b * x), "alpha", "beta"),

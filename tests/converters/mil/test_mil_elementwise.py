@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from programs import Case, Maker, check
+from cases import Case, Maker, check
 
 pytestmark = pytest.mark.needs("coremltools")
 
@@ -24,6 +24,11 @@ def unary(function, low=-4.0, high=4.0, *, dtype="f4", **attributes) -> Maker:
         return Case({"x": x}, np.asarray(found).astype(dtype), attributes)
 
     return make
+
+
+def zero(found) -> Maker:
+    """What ε alone gives."""
+    return lambda rng: Case({"x": np.zeros(3, np.float32)}, np.full(3, found, np.float32))
 
 
 def binary(function, dtype="f4", low=-4.0, high=4.0, gives=None) -> Maker:
@@ -100,15 +105,17 @@ CASES: dict[str, Maker] = {
     "floor": unary(np.floor),
     "identity": unary(lambda x: x),
     "inverse": unary(lambda x: 1 / (x + 0.5), 0, 4, epsilon=np.float32(0.5)),
-    "inverse by default": unary(lambda x: 1 / (x + 1e-4), 0.001, 0.1),
+    "inverse by default": unary(lambda x: 1 / (x + 1e-4), 0.0, 0.001),
     "log": unary(lambda x: np.log(x + 0.25), 0, 4, epsilon=np.float32(0.25)),
     "log by default": unary(np.log, 1e-3, 4),
+    "log of zero": zero(np.log(np.float64(np.float32(1e-45)))),
     "logical_not": lambda rng: Case(
         {"x": (x := rng.integers(0, 2, (3, 4)).astype(bool))}, np.logical_not(x)
     ),
     "round": numbers,
     "rsqrt": unary(lambda x: (x + 0.25) ** -0.5, 0, 4, epsilon=np.float32(0.25)),
     "rsqrt by default": unary(lambda x: x**-0.5, 0.1, 4),
+    "rsqrt of zero": zero(1e6),
     "sign": lambda rng: Case({"x": (x := rng.integers(-1, 2, (3, 4)).astype("f4"))}, np.sign(x)),
     "sin": unary(np.sin),
     "sinh": unary(np.sinh),

@@ -6,7 +6,7 @@ Each file of tests keeps its cases in CASES, by what begins with the operator's 
 from importlib import import_module
 from pathlib import Path
 
-from programs import op_of
+from cases import op_of
 
 from edgevit.converters.mil import evaluate  # noqa: F401  (it fills the table)
 from edgevit.converters.mil.operators import OPERATORS

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from programs import Case, Maker, check, evaluated, model, saved
+from cases import Case, Maker, check
+from programs import evaluated, model, saved
 
 from edgevit.converters.mil.evaluate import Evaluator
 

@@ -5,7 +5,7 @@ The numbers are those that coremltools' tests (9.0, converters/mil/mil/ops/tests
 
 import numpy as np
 import pytest
-from programs import Case, check
+from cases import Case, check
 
 pytestmark = pytest.mark.needs("coremltools")
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from programs import Case, Maker, check
+from cases import Case, Maker, check
 from test_mil_elementwise import random
 
 pytestmark = pytest.mark.needs("coremltools")
@@ -21,7 +21,8 @@ def matmul(x_shape, y_shape, *, transpose_x=False, transpose_y=False, dtype="f4"
         x, y = (np.round(random(rng, s, dtype="f8"), 2).astype(dtype) for s in (x_shape, y_shape))
         a = x.swapaxes(-1, -2) if transpose_x else x
         b = y.swapaxes(-1, -2) if transpose_y else y
-        attributes = {"transpose_x": transpose_x, "transpose_y": transpose_y}
+        attributes = {"transpose_x": True} if transpose_x else {}
+        attributes |= {"transpose_y": True} if transpose_y else {}
         found = a.astype("f8") @ b.astype("f8")
         return Case({"x": x, "y": y}, found.astype(dtype), attributes)
 
@@ -63,50 +64,57 @@ def over(x, axes, epsilon):
     return (wide - mean) / np.sqrt(variance + epsilon)
 
 
-def batch_norm(*names, shape=(2, 3, 4, 5)) -> Maker:
+def epsilon(value) -> dict:
+    """As an attribute, if it is not the default."""
+    return {} if value == 1e-5 else {"epsilon": np.float32(value)}
+
+
+def batch_norm(*names, shape=(2, 3, 4, 5), eps=1e-3, spread=1.0) -> Maker:
+    """spread: of the variances; of small ones, ε is most of what is divided by."""
+
     def make(rng):
         x = random(rng, shape)
         given = {n: random(rng, 3, 0.5, 2) for n in ("mean", "variance", *names)}
+        given["variance"] *= np.float32(spread)
         maps = {n: v.astype("f8").reshape(3, *[1] * (x.ndim - 2)) for n, v in given.items()}
-        y = (x - maps["mean"]) / np.sqrt(maps["variance"] + 1e-3)
+        y = (x - maps["mean"]) / np.sqrt(maps["variance"] + eps)
         y = y * maps.get("gamma", 1) + maps.get("beta", 0)
-        return Case({"x": x}, y.astype("f4"), {**given, "epsilon": np.float32(1e-3)})
+        return Case({"x": x}, y.astype("f4"), {**given, **epsilon(eps)})
 
     return make
 
 
-def instance_norm(*names, shape=(2, 3, 4, 5)) -> Maker:
+def instance_norm(*names, shape=(2, 3, 4, 5), eps=1e-3, spread=1.0) -> Maker:
     def make(rng):
-        x = random(rng, shape)
+        x = random(rng, shape) * np.float32(spread)
         given = {n: random(rng, 3, 0.5, 2) for n in names}
         maps = {n: v.astype("f8").reshape(3, *[1] * (x.ndim - 2)) for n, v in given.items()}
-        y = over(x, tuple(range(2, x.ndim)), 1e-3) * maps.get("gamma", 1) + maps.get("beta", 0)
-        return Case({"x": x}, y.astype("f4"), {**given, "epsilon": np.float32(1e-3)})
+        y = over(x, tuple(range(2, x.ndim)), eps) * maps.get("gamma", 1) + maps.get("beta", 0)
+        return Case({"x": x}, y.astype("f4"), {**given, **epsilon(eps)})
 
     return make
 
 
-def layer_norm(axes, *names, shape=(2, 3, 4, 5)) -> Maker:
+def layer_norm(axes, *names, shape=(2, 3, 4, 5), eps=1e-3, spread=1.0) -> Maker:
     def make(rng):
-        x = random(rng, shape)
+        x = random(rng, shape) * np.float32(spread)
         over_axes = tuple(sorted(a % x.ndim for a in axes))
         sizes = [n if d in over_axes else 1 for d, n in enumerate(shape)]
         given = {n: random(rng, [shape[a] for a in over_axes], 0.5, 2) for n in names}
         maps = {n: v.reshape(sizes) for n, v in given.items()}
-        y = over(x, over_axes, 1e-3) * maps.get("gamma", 1) + maps.get("beta", 0)
-        attributes = {**given, "axes": list(axes), "epsilon": np.float32(1e-3)}
+        y = over(x, over_axes, eps) * maps.get("gamma", 1) + maps.get("beta", 0)
+        attributes = {**given, "axes": list(axes), **epsilon(eps)}
         return Case({"x": x}, y.astype("f4"), attributes)
 
     return make
 
 
-def l2_norm(shape) -> Maker:
+def l2_norm(shape, eps=0.5, spread=1.0) -> Maker:
     def make(rng):
-        x = random(rng, shape)
+        x = random(rng, shape) * np.float32(spread)
         squares = (x.astype("f8") ** 2).sum((-3, -2, -1), keepdims=True)
-        return Case(
-            {"x": x}, (x / np.sqrt(squares + 0.5)).astype("f4"), {"epsilon": np.float32(0.5)}
-        )
+        given = {} if eps == 1e-6 else {"epsilon": np.float32(eps)}
+        return Case({"x": x}, (x / np.sqrt(squares + eps)).astype("f4"), given)
 
     return make
 
@@ -149,6 +157,10 @@ CASES: dict[str, Maker] = {
     "layer_norm over the channels": layer_norm((1,), "gamma"),
     "layer_norm over apart axes": layer_norm((3, 1), "gamma", "beta"),
     "layer_norm over all": layer_norm((0, 1), shape=(4, 5)),
+    "layer_norm by default": layer_norm((-1,), eps=1e-5, spread=1e-3),
+    "batch_norm by default": batch_norm(eps=1e-5, spread=1e-5),
+    "instance_norm by default": instance_norm(eps=1e-5, spread=1e-3),
+    "l2_norm by default": l2_norm((2, 3, 4), eps=1e-6, spread=1e-4),
     "l2_norm": l2_norm((2, 3, 4, 5)),
     "l2_norm of rank 3": l2_norm((3, 4, 5)),
 }

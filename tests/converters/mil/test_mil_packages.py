@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mutants import little_memory
 from programs import model, quiet, saved, target, tools
 
 from edgevit.converters.mil.evaluate import Evaluator
@@ -159,3 +160,18 @@ def test_each_opset(tmp_path: Path, ios):
     (found,) = Evaluator(file)(f(1, 3, 8, 8))
     assert found.shape == (1, 6)
     assert 0 < found.max() < 10
+
+
+def test_a_value_is_kept_no_longer_than_it_is_read(tmp_path):
+    """Forty values of 4 MiB one after the other, in 64 MiB."""
+    x = np.zeros((1024, 1024), np.float32)
+
+    def build(mb, y):
+        for _ in range(40):
+            y = mb.add(x=y, y=np.float32(1))
+        return y
+
+    loaded = Evaluator(saved(model(build, {"x": x}), tmp_path))
+    with little_memory():
+        (found,) = loaded(x)
+    assert found.min() == found.max() == 40

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from folded import MASK, f, narrow, packed, sparse, weight_of
+from weights_by_hand import MASK, f, narrow, packed, sparse, weight_of
 
 pytestmark = pytest.mark.needs("coremltools")
 

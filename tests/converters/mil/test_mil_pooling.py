@@ -4,7 +4,7 @@ from math import floor, prod
 
 import numpy as np
 import pytest
-from programs import Case, Maker, check
+from cases import Case, Maker, check
 from test_mil_convolutions import around
 from test_mil_elementwise import random
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from programs import Case, Maker, check
+from cases import Case, Maker, check
 from test_mil_elementwise import random, size
 
 pytestmark = pytest.mark.needs("coremltools")
@@ -17,7 +17,7 @@ def reduced(function, *, low=-4.0, high=4.0, dtype="f4", ios=17) -> Maker:
         axes = [int(a - x.ndim * (rng.random() < 0.5)) for a in axes]
         keep = bool(rng.integers(0, 2))
         found = function(x.astype("f8"), tuple(axes) or tuple(range(x.ndim)), keep)
-        attributes = {"keep_dims": keep} | ({"axes": axes} if axes else {})
+        attributes = ({"keep_dims": True} if keep else {}) | ({"axes": axes} if axes else {})
         return Case({"x": x}, np.asarray(found).astype(dtype), attributes, ios=ios)
 
     return make
@@ -30,7 +30,8 @@ def searched(function, gives=None, ios=17) -> Maker:
         shape = size(rng)
         x = rng.permutation(np.prod(shape)).reshape(shape).astype("f4")
         axis, keep = int(rng.integers(-x.ndim, x.ndim)), bool(rng.integers(0, 2))
-        attributes = {"axis": axis, "keep_dims": keep} | ({"output_dtype": gives} if gives else {})
+        attributes = ({"keep_dims": True} if keep else {}) | ({"axis": axis} if axis != -1 else {})
+        attributes |= {"output_dtype": gives} if gives else {}
         found = function(x, axis, keepdims=keep).astype(gives or "i4")
         return Case({"x": x}, found, attributes, ios=ios)
 

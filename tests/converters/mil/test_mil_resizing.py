@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from programs import Case, Maker, check
+from cases import Case, Maker, check
 from test_mil_elementwise import random
 
 from edgevit.errors import ArtifactError

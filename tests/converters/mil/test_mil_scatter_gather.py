@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from programs import Case, Maker, check
+from cases import Case, Maker, check
 from test_mil_elementwise import random
 
 pytestmark = pytest.mark.needs("coremltools")

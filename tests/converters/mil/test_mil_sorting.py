@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from programs import Case, Maker, check
+from cases import Case, Maker, check
 
 pytestmark = pytest.mark.needs("coremltools")
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from programs import Case, check
+from cases import Case, check
 
 pytestmark = pytest.mark.needs("coremltools")
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from programs import Case, Maker, check, evaluated
+from cases import Case, Maker, check
+from programs import evaluated
 from test_mil_elementwise import random, size
 
 pytestmark = pytest.mark.needs("coremltools")
@@ -60,15 +61,18 @@ def one_hot(rng, *, axis=-1, shape=(2, 3), dtype="f4", on=1.0, off=0.0):
     hot = np.where(indices[..., None] == np.arange(4), on, off).astype(dtype)
     values = {k: np.array(v, dtype)[()] for k, v in (("on_value", on), ("off_value", off))}
     attributes = {"one_hot_vector_size": 4, "axis": axis, **values}
+    if (axis, dtype, on, off) == (-1, "i4", 1, 0):
+        attributes = {"one_hot_vector_size": 4}
     return Case({"indices": indices}, np.moveaxis(hot, -1, axis), attributes)
 
 
-def filled(rng, *, dtype="f4", like=False):
-    x, value = random(rng, (2, 3, 4)), np.array(7, dtype)[()]
+def filled(rng, *, dtype="f4", like=False, value=7):
+    x, value = random(rng, (2, 3, 4)), np.array(value, dtype)[()]
+    given = {"value": value} if value else {}
     if like:
-        return Case({"ref_tensor": x}, np.full(x.shape, value, dtype), {"value": value})
+        return Case({"ref_tensor": x}, np.full(x.shape, value, dtype), given)
     shape = np.array([2, 1, 3], np.int32)
-    return Case({"shape": shape}, np.full(shape, value, dtype), {"value": value})
+    return Case({"shape": shape}, np.full(shape, value, dtype), given)
 
 
 def ranged(start, end, step, dtype="f4") -> Maker:
@@ -96,17 +100,20 @@ def padded(pad, mode="constant", shape=(2, 3, 4, 5), value=0.0) -> Maker:
 CASES: dict[str, Maker] = {
     "band_part": of(band(1, 0), (2, 4, 5), lower=1, upper=0),
     "band_part, the upper triangle": of(band(0, -1), (4, 3), lower=0, upper=-1),
-    "band_part of int32": of(band(-1, 2), (5, 5), "i4", lower=-1, upper=2),
+    "band_part of int32": of(band(-1, 2), (5, 5), "i4", upper=2),
+    "band_part, the lower bands": of(band(1, -1), (5, 5), lower=1),
     "concat": joined(lambda v: np.concatenate(v, 1), (2, 3, 4), (2, 1, 4), (2, 2, 4), axis=1),
     "concat from the end": joined(lambda v: np.concatenate(v, -1), (2, 3), (2, 4), axis=-1),
     "concat by turns": joined(by_turns, *[(2, 3, 4)] * 3, axis=1, interleave=True),
     "concat by turns, axis from the end": joined(by_turns, *[(2, 3)] * 2, axis=-1, interleave=True),
     "cumsum": of(cumsum(1), (2, 5, 3), axis=1),
-    "cumsum of int32": of(cumsum(0), (4, 2), "i4", axis=0),
+    "cumsum of int32": of(cumsum(0), (4, 2), "i4"),
     "cumsum, exclusive": of(cumsum(1, True), (2, 5), axis=1, exclusive=True),
     "cumsum, reverse": of(cumsum(2, False, True), (2, 2, 5), axis=2, reverse=True),
     "cumsum, both": of(cumsum(-1, True, True), (3, 5), axis=-1, exclusive=True, reverse=True),
     "fill": lambda rng: filled(rng),
+    "fill by default": lambda rng: filled(rng, value=0),
+    "fill_like by default": lambda rng: filled(rng, value=0, like=True),
     "fill of int32": lambda rng: filled(rng, dtype="i4"),
     "fill_like": lambda rng: filled(rng, like=True),
     "fill_like of bool": lambda rng: filled(rng, dtype="?", like=True),
@@ -114,6 +121,7 @@ CASES: dict[str, Maker] = {
         {"x": (x := rng.integers(0, 2, (2, 3, 4)).astype("f4"))}, np.argwhere(x).astype("i4")
     ),
     "one_hot": one_hot,
+    "one_hot by default": lambda rng: one_hot(rng, dtype="i4", on=1, off=0),
     "one_hot of int32": lambda rng: one_hot(rng, dtype="i4", on=5, off=-2),
     "one_hot on the first axis": lambda rng: one_hot(rng, axis=0, on=0.5),
     "one_hot on an axis from the end": lambda rng: one_hot(rng, axis=-2, shape=(5,)),

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from programs import Case, Maker, check, evaluated
+from cases import Case, Maker, check
+from programs import evaluated
 from test_mil_elementwise import random
 
 pytestmark = pytest.mark.needs("coremltools")

@@ -31,7 +31,7 @@ def sparse(mb, operator, **given):
 
 
 def weight_of(case: tuple[int, Callable]) -> Any:
-    """What (iOS, build(mb)) gives: nothing is added to it, but in the program."""
+    """What (iOS, build(mb)) stands for, let out of the program as a sum with zero."""
     ios, build = case
     (found,) = evaluated(lambda mb, x: mb.add(x=x, y=build(mb)), f(0), ios=ios)
     return found.tolist()
