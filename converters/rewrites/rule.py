@@ -80,7 +80,7 @@ def rewrite(exported: ExportedProgram, rules: Sequence[Rule]) -> tuple[ExportedP
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            plain = exported if _is_plain(exported) else exported.run_decompositions({})
+            plain = exported.run_decompositions({})  # in-place operators become plain ones
             signature = plain.graph_signature
             if signature.buffers_to_mutate or signature.user_inputs_to_mutate:
                 return exported, Report(left_alone="the model writes to its buffers or inputs")
@@ -95,12 +95,6 @@ def rewrite(exported: ExportedProgram, rules: Sequence[Rule]) -> tuple[ExportedP
     except Exception as e:
         reason = " ".join(str(e).split())[:300]
         return exported, Report(left_alone=f"{type(e).__name__}: {reason}")
-
-
-def _is_plain(exported: ExportedProgram) -> bool:
-    """Whether no operator works in place."""
-    schemas = (getattr(node.target, "_schema", None) for node in exported.graph.nodes)
-    return not any(schema and schema.is_mutable for schema in schemas)
 
 
 def _until_at_rest(graph: Graph, rules: Sequence[Rule]) -> Report:
