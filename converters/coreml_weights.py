@@ -18,12 +18,12 @@ GROUP = 16  # output channels that share a palette
 
 def compress(model: Any, precision: str, *, ios: int) -> Any:
     """The MLModel with its weights in the form that `precision` names."""
-    import coremltools.optimize.coreml as cto
-
     if ios < OLDEST[precision]:
         raise InputError(
             f"{precision} needs iOS {OLDEST[precision]}; convert with --ios {OLDEST[precision]}"
         )
+    import coremltools.optimize.coreml as cto
+
     if precision == "w8":
         op = cto.OpLinearQuantizerConfig(mode="linear_symmetric", dtype="int8")
         return cto.linear_quantize_weights(model, cto.OptimizationConfig(op))
