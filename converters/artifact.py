@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -66,10 +66,19 @@ class Artifact:
         threads: int = 1,
         timeout_s: float = TIMEOUT_S,
         memory_bytes: int = MEMORY_BYTES,
+        by: Literal["load", "evaluate"] = "load",
     ) -> "Session":
-        """Open in the file's runtime; call the result on numpy arrays, close it when done."""
+        """Open in the file's runtime; call the result on numpy arrays, close it when done.
+
+        by: "evaluate" for the evaluator of a target that has one, though its runtime be there too.
+        """
         return Session(
-            self.path, self.target, threads=threads, timeout_s=timeout_s, memory_bytes=memory_bytes
+            self.path,
+            self.target,
+            threads=threads,
+            timeout_s=timeout_s,
+            memory_bytes=memory_bytes,
+            by=by,
         )
 
 
@@ -88,11 +97,14 @@ class Session:
         timeout_s: float,
         memory_bytes: int = MEMORY_BYTES,
         log: Path | None = None,
+        by: Literal["load", "evaluate"] = "load",
     ) -> None:
         self._name = path.name
         self._child = Child(timeout_s=timeout_s, memory_bytes=memory_bytes, log=log)
         try:
-            ports = self._child.call(f"{__name__}:_open", file=path, target=target, threads=threads)
+            ports = self._child.call(
+                f"{__name__}:_open", file=path, target=target, threads=threads, by=by
+            )
         except BaseException:
             self._child.close()
             raise
@@ -131,8 +143,8 @@ class Session:
 _opened: list[Loaded] = []  # in the child: the one file it serves
 
 
-def _open(*, file: str, target: str, threads: int) -> list[dict[str, Any]]:
-    _opened[:] = [find(target).load(Path(file), threads=threads)]
+def _open(*, file: str, target: str, threads: int, by: str) -> list[dict[str, Any]]:
+    _opened[:] = [getattr(find(target), by)(Path(file), threads=threads)]
     return [vars(port) for port in _opened[0].inputs]
 
 

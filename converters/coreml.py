@@ -57,8 +57,10 @@ class CoreML:
 
     def load(self, file: Path, *, threads: int = 1) -> Loaded:
         require("coreml", self.needs)
-        if self.runs_here:
-            return LoadedPackage(file)
+        return LoadedPackage(file) if self.runs_here else self.evaluate(file, threads=threads)
+
+    def evaluate(self, file: Path, *, threads: int = 1) -> Loaded:
+        """What the saved program says, computed without Core ML; on a Mac, to hold it against."""
         import torch
 
         from .mil.evaluate import Evaluator

@@ -91,7 +91,7 @@ def check_host(name: str) -> Target:
     target = find(name)
     if not target.runs_here:
         raise NotOnThisSystem(
-            f"{name} files have a speed on macOS only; this system can verify them, not time them"
+            f"{name} files run on macOS only; this system can verify what they say, not time them"
         )
     return target
 

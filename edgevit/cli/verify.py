@@ -13,8 +13,11 @@ from .screen import Screen, screened
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--timeout", type=float, default=600, show_default=True, help="Seconds per step.")
 @click.option("--locate", is_flag=True, help="Find the module where a rejected one goes wrong.")
+@click.option("--both", is_flag=True, help="Core ML files also in our evaluator; needs a Mac.")
 @screened
-def command(screen: Screen, paths: tuple[Path, ...], timeout: float, locate: bool) -> None:
+def command(
+    screen: Screen, paths: tuple[Path, ...], timeout: float, locate: bool, both: bool
+) -> None:
     """Run each artifact in its own runtime and hold it against the float64 model of its card."""
     from ..pipeline.convert import Limits
     from ..pipeline.verify import verify
@@ -24,15 +27,20 @@ def command(screen: Screen, paths: tuple[Path, ...], timeout: float, locate: boo
         verdicts = verify(
             artifacts_among(paths, rejected=True),
             locate=locate,
+            both=both,
             limits=Limits(timeout_s=timeout),
             watch=lambda path, stage: watch(path.name, stage),
         )
-    judged = [(v.path, v.artifact, v.agreement) for v in verdicts]
+    judged = [
+        (Path(f"{v.path}, evaluated") if v.evaluated else v.path, v.artifact, v.agreement)
+        for v in verdicts
+    ]
     screen.show(*agreements(judged, verbose=screen.verbose))
     screen.json(
         [
             {
                 "path": str(v.path),
+                "evaluated": v.evaluated,
                 "agreement": asdict(v.agreement) if v.agreement else None,
                 "error": str(v.error) if v.error else None,
                 "location": asdict(v.location) if v.location else None,

@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..converters.artifact import Artifact
 from ..converters.card import Card
 from ..converters.locate import Location
+from ..converters.target import check_host
 from ..converters.verify import REJECTED, Agreement, agreement
 from ..errors import ArtifactError, Disagreement, EdgevitError
 from ..recipe import Recipe
@@ -23,7 +24,8 @@ from .refused import explained_refusal
 class Verdict:
     """An artifact's agreement, or the error that kept it from being known.
 
-    location: where a rejected one goes wrong, when that was asked for.
+    location: where a rejected one goes wrong, when that was asked for. evaluated: by our evaluator,
+    beside the target's own runtime.
     """
 
     path: Path
@@ -31,12 +33,14 @@ class Verdict:
     agreement: Agreement | None = None
     error: EdgevitError | None = None
     location: Location | None = None
+    evaluated: bool = False
 
 
 def verify(
     paths: Sequence[Path | str],
     *,
     locate: bool = False,
+    both: bool = False,
     limits: Limits = Limits(),
     model: tuple[Any, Sequence[Any]] | None = None,
     watch: Callable[[Path, str], None] = lambda path, stage: None,
@@ -44,6 +48,7 @@ def verify(
     """Run each file in its own runtime on the sixteen inputs; an artifact's error stays its own.
 
     locate: lower what is rejected again, piece by piece, to find the module that is wrong.
+    both: a second verdict, by our evaluator, for each Core ML package; on a Mac only.
     model: the module and example inputs of artifacts that were converted from a live module.
     """
     references: dict[tuple[Recipe, str], tuple[Reference, Path, dict[str, Any]]] = {}
@@ -75,8 +80,8 @@ def verify(
                 )
             return found
 
-        def judge(path: Path) -> Verdict:
-            artifact = None
+        def judge(path: Path, by: Literal["load", "evaluate"] = "load") -> Verdict:
+            artifact, evaluated = None, by == "evaluate"
             try:
                 artifact = Artifact.read(path, rejected=True)
                 assert artifact.card is not None  # `read` demands one
@@ -86,16 +91,16 @@ def verify(
                 watch(path, "run")
                 with (
                     explained_refusal(path, artifact.target, limits),
-                    artifact.open(**asdict(limits)) as session,
+                    artifact.open(**asdict(limits), by=by) as session,
                 ):
                     answers = [session(*row) for row in held.inputs]
                 names = [port["name"] for port in card.model["outputs"]]
                 agreed = agreement(held, answers, precision=card.precision, names=names)
                 if agreed.status != REJECTED:
-                    return Verdict(path, artifact, agreed)
+                    return Verdict(path, artifact, agreed, evaluated=evaluated)
                 error = Disagreement(f"{path}: {agreed}")
-                if not locate:
-                    return Verdict(path, artifact, agreed, error)
+                if not locate or evaluated:
+                    return Verdict(path, artifact, agreed, error, evaluated=evaluated)
                 told = partial(watch, path)
                 try:
                     where = locate_in(card, folder, facts, limits=limits, watch=told)
@@ -106,11 +111,17 @@ def verify(
                 return Verdict(path, artifact, agreed, error, where)
             except EdgevitError as e:
                 said = str(e) if str(path) in str(e) else f"{path}: {e}"
-                return Verdict(path, artifact, error=type(e)(said))
+                return Verdict(path, artifact, error=type(e)(said), evaluated=evaluated)
             finally:
                 watch(path, "done")
 
-        return [judge(Path(path)) for path in paths]
+        evaluated = check_host("coreml").suffix if both else ""
+        verdicts = []
+        for path in map(Path, paths):
+            verdicts.append(judge(path))
+            if both and path.suffix == evaluated:
+                verdicts.append(judge(path, "evaluate"))
+        return verdicts
 
 
 def locate(
