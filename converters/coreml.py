@@ -18,6 +18,8 @@ from .target import Array, Loaded, Placement, Tensor, require
 if TYPE_CHECKING:
     from edgevit.program import Program
 
+_UNUSED = [f"torch{what}" for what in ("ao", "audio", "vision")]
+_UNUSED += ["executorch", "sklearn", "tensorflow", "transformers", "xgboost"]
 _DATE = "com.github.apple.coremltools.conversion_date"
 _EVALUATED = "" if sys.platform == "darwin" else "; evaluated from the saved program, not on a Mac"
 
@@ -39,8 +41,7 @@ class CoreML:
 
     def lower(self, program: "Program", file: Path, *, precision: str, ios: int) -> None:
         require("coreml", self.needs)
-        import coremltools as ct
-
+        ct = _coremltools()
         _register_channel_norm()
         half = precision != "fp32"
         model = ct.convert(
@@ -97,6 +98,21 @@ class LoadedPackage:
         return tuple(found[name] for name in self._outputs)
 
 
+def _coremltools() -> Any:
+    """Import it without the frameworks that it looks for and we do not convert from: half the time.
+
+    coremltools 9.0 takes a name that cannot be imported for one that is not installed.
+    """
+    hidden = [name for name in _UNUSED if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
+        import coremltools
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+    return coremltools
+
+
 def _register_channel_norm() -> None:
     """Tell coremltools what the rewrites' norm over axis 1 is; once in a process."""
     from coremltools.converters.mil import Builder as mb
@@ -120,10 +136,10 @@ def _make_deterministic(package: Path) -> None:
     coremltools 9.0 serialises maps in any order, stamps the date, draws random identifiers, and
     leaves a debug file beside the manifest.
     """
-    from coremltools.proto import Model_pb2
+    from .mil.protobuf import classes
 
     for file in package.rglob("*.mlmodel"):
-        spec = Model_pb2.Model()
+        spec = classes().Model_pb2.Model()
         spec.ParseFromString(file.read_bytes())
         spec.description.metadata.userDefined.pop(_DATE, None)
         file.write_bytes(spec.SerializeToString(deterministic=True))

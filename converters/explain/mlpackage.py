@@ -12,6 +12,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from ..mil.protobuf import classes
 from . import cost
 from .explanation import Explanation, Node
 
@@ -42,10 +43,8 @@ class Value:
 
 
 def explain(file: Path) -> Explanation:
-    from coremltools.proto import Model_pb2
-
     (found,) = sorted(file.rglob("*.mlmodel"))[:1] or [file / "model.mlmodel"]
-    spec = Model_pb2.Model()
+    spec = classes().Model_pb2.Model()
     spec.ParseFromString(found.read_bytes())
     if spec.WhichOneof("Type") != "mlProgram":
         raise ValueError(f"it holds a {spec.WhichOneof('Type')}, only ML Programs are explained")
@@ -97,11 +96,9 @@ def _is_constant(operation: Any) -> bool:
 
 
 def _value(described: Any, origin: str, **more: Any) -> Value:
-    from coremltools.proto import MIL_pb2
-
     tensor = described.type.tensorType
     shape = tuple(int(d.constant.size) or 1 for d in tensor.dimensions)
-    return Value(shape, MIL_pb2.DataType.Name(tensor.dataType), origin, **more)
+    return Value(shape, classes().MIL_pb2.DataType.Name(tensor.dataType), origin, **more)
 
 
 def _result(operation: Any, output: Any, read: Sequence[Value]) -> Value:

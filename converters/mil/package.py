@@ -7,6 +7,7 @@ from typing import Any
 
 from edgevit.errors import ArtifactError
 
+from .protobuf import classes
 from .values import Weights
 
 OPSETS = ("CoreML5", "CoreML6", "CoreML7", "CoreML8")  # iOS 15 to 18
@@ -17,11 +18,10 @@ def read(file: Path, function: str = "") -> tuple[Any, Any, Weights]:
 
     ArtifactError, in one sentence, where the package is damaged or holds no program for iOS 15–18.
     """
-    from coremltools.proto import Model_pb2
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     model = _model_file(file)
-    spec = Model_pb2.Model()
+    spec = classes().Model_pb2.Model()
     try:
         spec.ParseFromString(model.read_bytes())
     except DecodeError:

@@ -16,6 +16,8 @@ import torch
 
 from edgevit.errors import ArtifactError
 
+from .protobuf import classes
+
 MAGIC = 0xDEADBEEF
 MOST = 2**28  # elements of one tensor: a gigabyte in fp32
 
@@ -63,15 +65,14 @@ Shape = tuple[int | None, ...]
 
 def declared(kind: Any) -> tuple[Type | None, Shape]:
     """Format (None of text) and shape, None where it may vary, of a declared type."""
-    from coremltools.proto import MIL_pb2
-
     if kind.WhichOneof("type") != "tensorType":
         raise ArtifactError(f"declares a {kind.WhichOneof('type') or 'value of no type'}")
     tensor = kind.tensorType
     code = tensor.dataType
-    if code not in MIL_pb2.DataType.values():
+    known = classes().MIL_pb2.DataType
+    if code not in known.values():
         raise ArtifactError(f"declares a number format {code} that edgevit does not know")
-    name = MIL_pb2.DataType.Name(code)
+    name = known.Name(code)
     name = _NAMES.get(name, name.lower())
     if name != "string" and name not in TYPES:
         raise ArtifactError(f"declares the number format {name}, which edgevit does not know")

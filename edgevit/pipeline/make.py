@@ -8,6 +8,7 @@ the two is kept. The card says which, and why.
 import shutil
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from ..converters.tools import tools
 from ..converters.verify import REJECTED, SKIPPED, Agreement, agreement
 from ..errors import ChildError, ChildMemory, ChildTimeout, Disagreement, EdgevitError
 from ..reference import PROGRAM, REFERENCE, Reference
+from ..sandbox import Child
 from ..staging import explained, publish, remove
 from .prepared import Limits
 from .refused import explained_refusal
@@ -107,77 +109,89 @@ class Maker:
         """The rewritten form, unless it fails or the plain one leaves less outside the delegate."""
         asked = job.recipe.rewrites
         if not (find(job.target).rewrites if asked is None else asked):
-            return self._lowered(job, made, log, ())
-        rewritten, reason = None, ""
+            with self.limits.child(log) as child:
+                report, placed = self._lowered(child, job, made, log, ())
+            return report, placed, self._agreement(job, made, log)
+        plain = made.with_name(f"plain-{made.name}")
+        report, placed, plainly, reason, cut_less = None, None, None, "", False
         try:
-            rewritten = self._lowered(job, made, log, asked)
-            _, placed, agreed = rewritten
-            if agreed.status == REJECTED:
+            with self.limits.child(log) as child:
+                report, placed = self._lowered(child, job, made, log, asked)
+                if report and report["applied"] and placed and placed["outside"]:
+                    with suppress(ChildError):
+                        _, plainly = self._lowered(child, job, plain, log, ())
+            before, after = _cuts(placed), _cuts(plainly)
+            cut_less = after < before if plainly else False
+            if cut_less:
+                reason = f"it has {before} partitions and operators outside them, {after} without"
+            else:
+                agreed = self._agreement(job, made, log)
+                if agreed.status != REJECTED:
+                    if report and plainly:
+                        report["before"] = plainly["outside"]
+                    return report, placed, agreed
                 reason = str(agreed)
-            elif not (placed and placed["outside"] and rewritten[0] and rewritten[0]["applied"]):
-                return rewritten
         except (ChildTimeout, ChildMemory):
             raise
         except ChildError as e:
             if self.stopped.is_set():
                 raise
             reason = _without_log(str(e), log)
-        plain = made.with_name(f"plain-{made.name}")
         try:
-            _, placed, agreed = self._lowered(job, plain, log, ())
+            if not plainly:
+                with self.limits.child(log) as child:
+                    _, plainly = self._lowered(child, job, plain, log, ())
+            agreed = self._agreement(job, plain, log)
+            if agreed.status == REJECTED and cut_less:
+                return report, placed, self._agreement(job, made, log)
         except ChildError as e:
-            if rewritten and not reason:
-                return rewritten
             if reason == _without_log(str(e), log):
                 raise type(e)(f"rewritten or not, {e}") from e
-            plainly = f"as torch exports it, {str(e).rstrip('.')}"
-            raise type(e)(f"{plainly}. Once rewritten, {reason}") from e
-        if not reason and rewritten:
-            before, after = _cuts(rewritten[1]), _cuts(placed)
-            if agreed.status == REJECTED or before <= after:
-                if rewritten[0] and placed:
-                    rewritten[0]["before"] = placed["outside"]
-                return rewritten
-            reason = f"it has {before} partitions and operators outside them, {after} without"
+            said = f"as torch exports it, {str(e).rstrip('.')}"
+            raise type(e)(f"{said}. Once rewritten, {reason}") from e
         remove(made)
         plain.rename(made)
         left_alone = f"the form that torch exports stands, because once rewritten, {reason}"
-        return {"applied": {}, "refused": [], "left_alone": left_alone}, placed, agreed
+        return {"applied": {}, "refused": [], "left_alone": left_alone}, plainly, agreed
 
-    def _lowered(self, job: Job, made: Path, log: Path, rewrites: Sequence[str] | None) -> Lowered:
-        """Write `made`; what the rewrites did, where it runs, and how it agrees."""
+    def _lowered(
+        self, child: Child, job: Job, made: Path, log: Path, rewrites: Sequence[str] | None
+    ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """Write `made`; what the rewrites did, and where it runs."""
         self.watch(job.title, "lower")
-        with self.limits.child(log) as child:
-            report = child.call(
-                "edgevit.converters.lowering:lower",
-                target=job.target,
-                program=self.work / PROGRAM,
-                file=made,
-                precision=job.recipe.precision,
-                ios=job.recipe.ios,
-                rewrites=rewrites,
-                costs=job.recipe.costs,
-            )
-            self.watch(job.title, "place")
-            with explained_refusal(made, job.target, self.limits):
-                placed = child.call(
-                    "edgevit.converters.lowering:placement", target=job.target, file=made
-                )
-        self.watch(job.title, "verify")
+        report = child.call(
+            "edgevit.converters.lowering:lower",
+            target=job.target,
+            program=self.work / PROGRAM,
+            file=made,
+            precision=job.recipe.precision,
+            ios=job.recipe.ios,
+            rewrites=rewrites,
+            costs=job.recipe.costs,
+        )
+        self.watch(job.title, "place")
         with explained_refusal(made, job.target, self.limits):
-            return report, placed, self._agreement(job, made, log)
+            placed = child.call(
+                "edgevit.converters.lowering:placement", target=job.target, file=made
+            )
+        return report, placed
 
     def _agreement(self, job: Job, made: Path, log: Path) -> Agreement:
+        """How `made` agrees with the model, computed in its own runtime."""
+        self.watch(job.title, "verify")
         reference = Reference.load(self.work / REFERENCE)
         names = [port["name"] for port in self.facts["facts"]["outputs"]]
-        with Session(
-            made,
-            job.target,
-            threads=1,
-            timeout_s=self.limits.timeout_s,
-            memory_bytes=self.limits.memory_bytes,
-            log=log.with_name("run.log"),
-        ) as session:
+        with (
+            explained_refusal(made, job.target, self.limits),
+            Session(
+                made,
+                job.target,
+                threads=1,
+                timeout_s=self.limits.timeout_s,
+                memory_bytes=self.limits.memory_bytes,
+                log=log.with_name("run.log"),
+            ) as session,
+        ):
             if not self.verify:
                 return Agreement(SKIPPED)  # but it loads
             found = [session(*row) for row in reference.inputs]

@@ -85,10 +85,10 @@ def test_the_form_with_fewer_cuts_is_kept(run, tmp_path, monkeypatch):
     """The rewritten one leaves more outside the delegate than the plain one."""
     lowered = make.Maker._lowered
 
-    def placed(self, job, made, log, rewrites):
-        report, _, agreed = lowered(self, job, made, log, rewrites)
+    def placed(self, child, job, made, log, rewrites):
+        report, _ = lowered(self, child, job, made, log, rewrites)
         cuts = {"delegate": "D", "partitions": 1, "outside": {} if rewrites == () else {"cat": 2}}
-        return report, cuts, agreed
+        return report, cuts
 
     monkeypatch.setattr(make.Maker, "_lowered", placed)
     (outcome,) = run(tmp_path, "fond")
