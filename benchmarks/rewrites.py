@@ -25,9 +25,10 @@ from rich.table import Table
 from edgevit import Recipe, convert
 from edgevit.converters.target import find
 from edgevit.models import build
-from edgevit.profiles.bench import Item, profile
+from edgevit.profiles.bench import profile
 from edgevit.profiles.compare import ratio
 from edgevit.profiles.run import Run
+from edgevit.profiles.variant import Item
 
 Inputs = tuple[torch.Tensor, ...]
 ZOO = [
@@ -112,7 +113,7 @@ def compared(name: str, target: str, rounds: int, folder: Path) -> dict[str, Any
         row["before"] = str(find(target).placement(theirs) or "–")
     except Exception as e:
         return row | {"error": f"one-liner: {type(e).__name__}: {' '.join(str(e).split())[:90]}"}
-    runs = profile([Item(theirs, target), Item(ours, target)], rounds=rounds, probe=None)
+    runs = profile([Item(theirs, target), Item(ours, target)], rounds=rounds, control=False)
     if not isinstance(runs[0], Run) or not isinstance(runs[1], Run):
         return row | {"error": str(next(r for r in runs if not isinstance(r, Run)))}
     found = ratio(runs[0], runs[1])

@@ -7,12 +7,13 @@ rather than torch, whose MKL takes 256-bit kernels on AMD and stops at 57. Apple
 computes on a matrix unit that runtimes with NEON kernels do not use, so that fractions of it are
 small on a Mac.
 
-Taken again during a session, it brackets the samples: a fall says that the machine was slowed by
-heat or neighbours, and not the artifact.
+Taken again before and after each block of a session, for 20 ms and with one shape, it tells whether
+the machine was slowed by heat or neighbours, and not the artifact.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
@@ -50,17 +51,41 @@ def best_macs_per_s(*, run_s: float = RUN_S, repeats: int = REPEATS) -> float:
     return best
 
 
+def macs_per_s_now(*, run_s: float = RUN_S) -> float:
+    """The mean rate over `run_s` seconds of the first shape, in which each interruption shows."""
+    m, k, n = SHAPES[0]
+    a, b = np.ones((m, k), np.float32), np.ones((k, n), np.float32)
+    out = np.matmul(a, b)
+    begin, count = perf_counter(), 0
+    while (elapsed := perf_counter() - begin) < run_s:
+        np.matmul(a, b, out=out)
+        count += 1
+    return count * m * k * n / elapsed
+
+
+@dataclass(frozen=True)
+class Peak:
+    """What measures the machine, in MAC/s, each time it is called: at its best, and just now."""
+
+    best: Callable[[], float]
+    now: Callable[[], float]
+
+
 @contextmanager
-def probe(threads: int = 1) -> Iterator[Callable[[], float]]:
-    """A function that measures the peak of `threads` threads, in MAC/s, each time it is called."""
+def probe(threads: int = 1, cores: tuple[int, ...] = ()) -> Iterator[Peak]:
+    """The peak of `threads` threads on `cores`, any if empty."""
     env = {variable: str(threads) for variable in THREAD_VARIABLES}
     # Who wants equal digits everywhere pins OpenBLAS to an old core; empty, it looks for itself.
     env["OPENBLAS_CORETYPE"] = ""
     with Child(env=env) as child:
-        yield lambda: float(child.call(f"{__name__}:best_macs_per_s"))
+        child.call(f"{__package__}.timed:pin", cores=list(cores))
+        yield Peak(
+            best=lambda: float(child.call(f"{__name__}:best_macs_per_s")),
+            now=lambda: float(child.call(f"{__name__}:macs_per_s_now")),
+        )
 
 
 def measure(threads: int = 1) -> float:
     """The peak of `threads` threads in MAC/s, once; takes about half a second."""
     with probe(threads) as take:
-        return take()
+        return take.best()

@@ -8,7 +8,7 @@ another machine (a phone) may write as well.
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -60,6 +60,10 @@ class Run:
     cores_used: float  # CPU seconds over wall seconds in the timed blocks
     macs: int | None = None  # multiply-accumulates of one inference
     bracket_macs_per_s: tuple[float, ...] = ()  # machine peak before, amid and after, in order
+    repeated_s: tuple[tuple[float, ...], ...] = ()  # blocks taken again: the machine's speed moved
+    unsettled: tuple[int, ...] = ()  # rounds over which it moved each time
+    control_s: tuple[tuple[float, ...], ...] = ()  # the same file in another process, interleaved
+    state: tuple[dict[str, Any], ...] = ()  # of the machine before and after; see `host.state`
     started: str = ""  # UTC time at which the interleaved session began; equal → paired rounds
 
     def __post_init__(self) -> None:
@@ -139,7 +143,12 @@ class Run:
                 f"{file} is not a run this edgevit reads: schema {schema!r}, expected {SCHEMA}"
             )
         try:
-            values = {f.name: _frozen(data[f.name]) for f in fields(cls)}
+            # What has a default may be missing: earlier versions did not know it.
+            values = {
+                f.name: _frozen(data[f.name])
+                for f in fields(cls)
+                if f.name in data or f.default is MISSING
+            }
             context = {f.name: _frozen(data["context"][f.name]) for f in fields(Context)}
             return cls(**{**values, "context": Context(**context)})
         except (KeyError, TypeError) as e:

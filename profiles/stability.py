@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .compare import control
 from .run import Run
 
 MIN_ROUNDS = 20  # pyperf's number of processes; with fewer, the interval of a median is a guess
@@ -18,6 +19,7 @@ MIN_RANK_CORRELATION = 0.5  # of round medians with time: 0.5 comes by chance on
 OUTLIER_Z = 14.826  # hyperfine's: |x - median| / MAD, ten standard deviations of a normal
 MAX_OUTLIER_SHARE = 0.01
 MAX_PEAK_FALL = 0.05
+MAX_UNSETTLED = 0.5  # of the rounds
 MAX_FRACTION = 1.10  # the peak is a lower bound: direct convolutions were seen at 1.05 of sgemm
 
 
@@ -130,6 +132,42 @@ def _short(run: Run) -> Doubt | None:
     )
 
 
+def _unsettled(run: Run) -> Doubt | None:
+    share = len(run.unsettled) / len(run.rounds_s)
+    if share <= MAX_UNSETTLED:
+        return None
+    return Doubt(
+        "unsettled",
+        f"over {share:.0%} of the blocks the machine's own speed moved by more than 2 %",
+        "other work shares the cores; times are too long, and the ratios' intervals wide",
+        "stop other work, or take more rounds until the intervals are narrow enough",
+    )
+
+
+def _control(run: Run) -> Doubt | None:
+    found = control(run)
+    if found is None or found.verdict == "indistinguishable":
+        return None
+    return Doubt(
+        "control",
+        f"against itself it is {found.verdict}, {found}",
+        "the machine treats two equal processes differently; no smaller difference means anything",
+        "stop other work, take more rounds, and profile again",
+    )
+
+
+def _power(run: Run) -> Doubt | None:
+    seen = {key: value for state in run.state for key, value in state.items()}
+    if not seen.get("on_battery") and seen.get("governor") != "powersave":
+        return None
+    return Doubt(
+        "power",
+        "on battery" if seen.get("on_battery") else "the CPU's governor is powersave",
+        "the clock follows the load, and times belong to no fixed speed",
+        "plug it in, or set the governor to performance",
+    )
+
+
 def _few_rounds(run: Run) -> Doubt | None:
     if len(run.rounds_s) >= MIN_ROUNDS:
         return None
@@ -149,5 +187,8 @@ CHECKS: tuple[Callable[[Run], Doubt | None], ...] = (
     _noisy,
     _outliers,
     _short,
+    _unsettled,
+    _control,
+    _power,
     _few_rounds,
 )

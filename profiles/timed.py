@@ -9,6 +9,7 @@ import gc
 import os
 import resource
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from time import perf_counter_ns, process_time
@@ -19,15 +20,19 @@ import numpy as np
 _open: dict[int, tuple[Any, list[np.ndarray], int]] = {}  # slot → what `block` needs
 
 
-def open_artifact(target: str, file: str, threads: int, slot: int = 0) -> dict[str, Any]:
+def open_artifact(
+    target: str, file: str, threads: int, cores: Sequence[int] = (), slot: int = 0
+) -> dict[str, Any]:
     """Load, run once; seconds of both, the inputs, and which runtime of which version it was.
 
+    cores: the only ones this process may use from now on; any, if empty.
     slot: where it stays open, for a caller that measures several in one process.
     The file is loaded twice and the second time counts: the first one imports the runtime and
     brings the file into the page cache, neither of which is the artifact's.
     """
     from edgevit.converters import target as targets
 
+    pin(cores)
     found = targets.find(target)
     found.load(Path(file), threads=threads)
     gc.collect()
@@ -50,6 +55,12 @@ def open_artifact(target: str, file: str, threads: int, slot: int = 0) -> dict[s
         "runtime": found.runtime,
         "version": metadata.version(found.runtime),
     }
+
+
+def pin(cores: Sequence[int]) -> None:
+    """Keep this process to `cores`, before a runtime starts threads that inherit it."""
+    if cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
 
 
 def block(iterations: int, slot: int = 0) -> dict[str, Any]:

@@ -24,10 +24,11 @@ from ..converters.rewrites.choice import Costs
 from ..converters.rewrites.rule import rules
 from ..converters.target import check_host, find, require
 from ..errors import ChildError, EdgevitError
-from ..profiles.bench import Item, profile
+from ..profiles.bench import profile
 from ..profiles.compare import ratio
 from ..profiles.devices import host
 from ..profiles.run import Run
+from ..profiles.variant import Item
 from ..program import export
 from ..reference import PROGRAM
 from ..sandbox import Child
@@ -102,6 +103,7 @@ class _Bench:
                 [item for item in found if isinstance(item, Item)],
                 rounds=rounds,
                 probe=None,
+                control=False,
                 start=lambda timeout_s: next(slots),
             )
         )

@@ -9,8 +9,8 @@ from ..converters.artifact import Artifact
 from ..converters.target import Placement, check_host
 from ..errors import EdgevitError
 from ..profiles import bench
-from ..profiles.bench import Item
 from ..profiles.run import Run
+from ..profiles.variant import Item
 
 
 def profile(paths: Sequence[Path | str], **settings: Any) -> list[Run | EdgevitError]:

@@ -28,7 +28,7 @@ MAC_FLAGS = {
 
 
 def describe() -> dict[str, Any]:
-    """device, host, os, cpu, family, flags, cores, memory_bytes, load_average (1 min)."""
+    """device, host, os, cpu, family, flags, cores, memory_bytes."""
     cpu, family, flags = _linux_cpu() if sys.platform == "linux" else _other_cpu()
     return {
         "device": _device() or platform.machine(),
@@ -39,7 +39,6 @@ def describe() -> dict[str, Any]:
         "flags": flags,
         "cores": available_cores(),
         "memory_bytes": int(psutil.virtual_memory().total),
-        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
     }
 
 
@@ -48,6 +47,35 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def cores_for(threads: int) -> tuple[int, ...]:
+    """The last of this process's cores, one a thread; empty where that would be all, or unknown.
+
+    The first ones serve most of a system's interrupts.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return ()
+    cores = sorted(os.sched_getaffinity(0))
+    return tuple(cores[-threads:]) if threads < len(cores) else ()
+
+
+def state() -> dict[str, Any]:
+    """What changes with time and slows a machine; without what this system does not show.
+
+    load_average (1 min), mhz, celsius of the hottest sensor, governor, on_battery.
+    """
+    clock = psutil.cpu_freq() if hasattr(psutil, "cpu_freq") else None
+    sensors = psutil.sensors_temperatures() if hasattr(psutil, "sensors_temperatures") else {}
+    battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
+    found = {
+        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "mhz": round(clock.current) if clock else None,
+        "celsius": max((s.current for group in sensors.values() for s in group), default=None),
+        "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip(),
+        "on_battery": battery and not battery.power_plugged,
+    }
+    return {key: value for key, value in found.items() if value not in (None, "")}
 
 
 def parse_cpuinfo(text: str) -> tuple[str, str, tuple[str, ...]]:

@@ -1,6 +1,6 @@
 """The loop against a fake device of known truth and injected noise; then timed code, for real."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pytest
@@ -9,9 +9,12 @@ from known_runs import CONTEXT
 from edgevit.converters import target as targets
 from edgevit.converters.target import Tensor
 from edgevit.errors import ChildDied, ChildError, InputError
-from edgevit.profiles import bench, timed
-from edgevit.profiles.bench import Item, profile
-from edgevit.profiles.compare import ratio
+from edgevit.profiles import timed
+from edgevit.profiles.bench import profile
+from edgevit.profiles.compare import control, ratio
+from edgevit.profiles.peak import Peak
+from edgevit.profiles.run import Run
+from edgevit.profiles.variant import Item
 from edgevit.sandbox import Child
 
 TRUTH_S = {"a.onnx": 0.004, "b.onnx": 0.0032, "slow.onnx": 0.5}
@@ -28,8 +31,11 @@ class Machine:
         return FakeDevice(self)
 
     @contextmanager
-    def probe(self, threads):
-        yield lambda: 1e11 * threads / self.slowness()
+    def probe(self, threads, cores):
+        yield Peak(best=self.peak, now=self.peak)
+
+    def peak(self):
+        return 1e11 / self.slowness()
 
     def slowness(self):
         return 1 + 0.3 * np.sin(self.now_s / 5)  # far more than the difference to be found
@@ -78,7 +84,8 @@ def describe():
 
 def run_fake(machine, names, tmp_path, **more):
     items = [Item(tmp_path.__class__(name), "onnx", sha256="ab", macs=10**8) for name in names]
-    return profile(items, start=machine.start, probe=machine.probe, describe=describe, **more)
+    seams = {"start": machine.start, "probe": machine.probe, "describe": describe}
+    return profile(items, **seams | more)
 
 
 def test_truth_is_found_on_a_machine_that_drifts(tmp_path):
@@ -91,13 +98,16 @@ def test_truth_is_found_on_a_machine_that_drifts(tmp_path):
     assert found.high - found.low < 0.05
     assert (a.load_s, a.first_run_s, a.peak_memory_bytes) == (0.1, 0.02, 5_000_000)
     assert a.cores_used == pytest.approx(0.98)
-    assert len(a.bracket_macs_per_s) == bench.BRACKETS
+    assert len(a.bracket_macs_per_s) == 2
+    assert control(a).verdict == "indistinguishable"
+    assert not b.control_s
     assert (a.context.runtime, a.context.runtime_version, a.context.threads) == ("fake", "1.0", 1)
 
 
 def test_blocks_last_long_enough_and_orders_are_permuted(tmp_path):
     machine = Machine(tmp_path)
-    a, _, slow = run_fake(machine, ["a.onnx", "b.onnx", "slow.onnx"], tmp_path, rounds=24)
+    names = ["a.onnx", "b.onnx", "slow.onnx"]
+    a, _, slow = run_fake(machine, names, tmp_path, rounds=24, probe=None, control=False)
     assert min(map(sum, a.rounds_s)) > 0.02 * 0.7  # the machine's speed changes by up to 30 %
     assert all(len(block) == 1 for block in slow.rounds_s)
     assert sum(a.warmups_s) >= 0.5
@@ -111,13 +121,28 @@ def test_blocks_last_long_enough_and_orders_are_permuted(tmp_path):
 def test_a_dead_child_leaves_the_others_running(tmp_path):
     machine = Machine(tmp_path, dies=("b.onnx", 9))
     names = ["a.onnx", "b.onnx", "broken.onnx"]
-    a, b, broken = run_fake(machine, names, tmp_path, rounds=20)
+    a, b, broken = run_fake(machine, names, tmp_path, rounds=20, probe=None, control=False)
     assert len(a.rounds_s) == 20
     assert isinstance(b, ChildDied)
     assert str(b).startswith("b.onnx: the process died of SIGSEGV")
     assert isinstance(broken, ChildError)
     assert len(machine.closed) == 3
     assert [f for f, _ in machine.calls].count("b.onnx") == 9
+
+
+def test_a_block_over_which_the_machine_moved_is_marked_taken_again_and_kept(tmp_path):
+    machine = Machine(tmp_path)
+    rates = iter([1.0] + [1.0, 0.9, 0.9, 0.9] + [0.8, 0.7, 0.6] + [0.6] * 99)
+    machine.probe = lambda threads, cores: nullcontext(Peak(best=lambda: 1.0, now=rates.__next__))
+    (run,) = run_fake(machine, ["a.onnx"], tmp_path, rounds=5, control=False)
+    # Round 1 settles when repeated, round 3 in none of its three blocks; the others at once.
+    assert (len(run.rounds_s), len(run.repeated_s), run.unsettled) == (5, 1 + 2, (3,))
+
+
+def test_a_control_that_fails_costs_nothing_else(tmp_path):
+    machine = Machine(tmp_path, dies=("a.onnx", 30))
+    runs = run_fake(machine, ["a.onnx", "b.onnx"], tmp_path, rounds=30, probe=None)
+    assert isinstance(runs[1], Run)
 
 
 def test_progress_reaches_its_total(tmp_path):

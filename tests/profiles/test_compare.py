@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -31,12 +33,38 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
 
 
 def test_equal_artifacts_are_indistinguishable_and_five_percent_is_found():
-    equal = [ratio(*experiment(1.0, seed), resamples=2000).verdict for seed in range(100)]
-    assert equal.count("indistinguishable") >= 98
+    equal = [ratio(*experiment(1.0, seed), resamples=2000).verdict for seed in range(200)]
+    assert equal.count("indistinguishable") >= 198
     faster = [ratio(*experiment(1.05, seed), resamples=2000).verdict for seed in range(100)]
     assert faster.count("faster") >= 95
     slower = [ratio(*experiment(0.95, seed), resamples=2000).verdict for seed in range(50)]
     assert slower.count("slower") >= 47
+
+
+def test_three_percent_are_found_in_a_minute():
+    """A minute holds 400 rounds of two variants and their control, with the peak in between."""
+    slower = [
+        ratio(*experiment(0.97, seed, rounds=400), resamples=500).verdict for seed in range(100)
+    ]
+    assert slower.count("slower") >= 95
+
+
+def test_rounds_over_which_the_machine_moved_are_left_out_unless_most_did():
+    steady, other = quiet(noise=0), quiet(noise=0)
+    hit = [
+        tuple(3 * s for s in block) if r < 12 else block for r, block in enumerate(other.rounds_s)
+    ]
+    marked = replace(other, rounds_s=tuple(hit), unsettled=tuple(range(12)))
+    assert ratio(steady, marked, resamples=200).low == pytest.approx(1)
+    most = replace(marked, unsettled=tuple(range(20)))
+    assert ratio(steady, most, resamples=200).low < 0.5
+
+
+def test_runs_of_two_sessions_are_not_paired():
+    base, other = quiet(noise=0.02), quiet(0.005, noise=0.02, rounds=12, seed=1)
+    found = ratio(base, replace(other, started="2026-01-02T00:00:00+00:00"))
+    assert not found.paired
+    assert found.low <= 2 <= found.high
 
 
 def test_unpaired_medians_would_have_missed_it():
