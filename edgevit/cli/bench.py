@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from . import papers
 from .choices import TARGET_NAMES
 from .screen import Screen, screened
 
@@ -11,6 +12,9 @@ from .screen import Screen, screened
 @click.group()
 def command() -> None:
     """Measure on this machine what edgevit, or a paper, says of another one."""
+
+
+command.add_command(papers.efficientmod)
 
 
 @command.command()

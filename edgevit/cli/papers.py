@@ -1,0 +1,139 @@
+"""edgevit bench efficientmod: a paper's latency table, held against this machine."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from ..errors import EdgevitError, NotOnThisSystem
+from .choices import TARGET_NAMES
+from .screen import Screen, screened
+from .tables import table_of
+
+if TYPE_CHECKING:
+    from ..profiles.reproduce import Reproduced, Summary
+
+QUICK = {"every": 3, "rounds": 20}
+
+
+@click.command()
+@click.option("--rows", default="", help="Only these, by row or model, with commas between.")
+@click.option("--column", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True)
+@click.option("--target", type=click.Choice(TARGET_NAMES), default="onnx", show_default=True)
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=30, show_default=True)
+@click.option("--quick", is_flag=True, help="Every third row, in 20 rounds.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), default="bench", show_default=True)
+@screened
+def efficientmod(
+    screen: Screen,
+    rows: str,
+    column: str,
+    target: str,
+    threads: int,
+    rounds: int,
+    quick: bool,
+    out: Path,
+) -> None:
+    """Reproduce the latency table of EfficientMod (ICLR 2024): 25 mobile backbones.
+
+    Each row runs interleaved with MobileNetV2×1.0, since milliseconds belong to one machine and
+    proportions travel. Stopped, it goes on where it was, from what is in the folder -o.
+    """
+    from ..pipeline.bench import bench
+    from ..profiles.reproduce import Reproduced, summary
+
+    if column == "gpu":
+        raise NotOnThisSystem(
+            "the GPU column was taken with ONNX Runtime on CUDA, which is not measured here yet; "
+            "the CPU column is"
+        )
+    settings: dict[str, Any] = {"every": 1, "rounds": rounds} | (QUICK if quick else {})
+    names = [name.strip() for name in rows.split(",") if name.strip()]
+    with screen.progress() as watch:
+        found = list(
+            bench(
+                "efficientmod",
+                out=out / "efficientmod",
+                rows=names,
+                target=target,
+                threads=threads,
+                watch=watch,
+                **settings,
+            )
+        )
+    done = [row for row in found if isinstance(row, Reproduced)]
+    whole = summary(done)
+    screen.show(*_table(done), *_said(whole))
+    screen.json({"rows": [_row(row) for row in done], "summary": whole and asdict(whole)})
+    if done:
+        screen.note(f"files and raw samples: {out / 'efficientmod' / target}")
+    screen.end([row for row in found if isinstance(row, EdgevitError)])
+
+
+def _table(rows: Sequence["Reproduced"]) -> list[Table]:
+    if not rows:
+        return []
+    faster = any(row.faster for row in rows)
+    table = table_of(
+        ("row", "left", 1),
+        ("paper\nms", "right", 0),
+        ("here\nms", "right", 0),
+        ("its protocol\nms", "right", 0),
+        ("paper\n×", "right", 0),
+        ("here, times\nthe baseline", "left", 0),
+        ("off", "right", 0),
+        ("95 % interval", "left", 0),
+        *([("rewritten, times\nas fast", "left", 0)] if faster else []),
+    )
+    for row in rows:
+        value, low, high = row.off
+        table.add_row(
+            row.row,
+            f"{row.paper_ms:.1f}",
+            f"{row.measured.median_s * 1e3:.1f}",
+            f"{row.as_printed_ms:.1f}",
+            f"{row.paper_times:.2f}",
+            str(row.times),
+            Text(f"{value - 1:+.0%}", "yellow" if row.far_off else ""),
+            f"[{low - 1:+.0%}, {high - 1:+.0%}]",
+            *([str(row.faster)] if faster else []),
+        )
+    return [table]
+
+
+def _said(whole: "Summary | None") -> list[Text]:
+    if whole is None:
+        return []
+    noise = (
+        "" if whole.noise is None else f"; against itself the baseline came out ±{whole.noise:.1%}"
+    )
+    if whole.too_noisy:
+        said = f"no verdict: this machine is too noisy{noise}; stop other work and bench again"
+        return [Text(said, "red")]
+    rho, tau = (
+        f"{v:.3f} [{low:.3f}, {high:.3f}]" for v, low, high in (whole.spearman, whole.kendall)
+    )
+    return [
+        Text(f"{whole.rows} rows: Spearman's ρ {rho}, Kendall's τ {tau}", "bold"),
+        Text(f"ratios to the baseline are off by {whole.error:.0%} in the geometric mean{noise}"),
+    ]
+
+
+def _row(row: "Reproduced") -> dict[str, Any]:
+    value, low, high = row.off
+    return {
+        "row": row.row,
+        "model": row.model,
+        "paper_ms": row.paper_ms,
+        "measured_ms": row.measured.median_s * 1e3,
+        "as_printed_ms": row.as_printed_ms,
+        "paper_times": row.paper_times,
+        "times": asdict(row.times),
+        "off": {"value": value, "low": low, "high": high},
+        "faster": row.faster and asdict(row.faster),
+    }

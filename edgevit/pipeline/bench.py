@@ -1,0 +1,189 @@
+"""bench(): a paper's latency table measured here, row by row, each beside the paper's baseline.
+
+per row     build ── convert and verify ── measure with the baseline, and with the rewritten
+            form for a target other than the paper's
+resumable   what a row needs stands in the folder when it is done; only what lacks is made
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+from .. import models
+from ..converters.artifact import Artifact
+from ..converters.target import check_host, require
+from ..errors import EdgevitError, InputError
+from ..lookup import lookup
+from ..profiles import bench as loop
+from ..profiles.devices import host
+from ..profiles.reproduce import Reproduced, reproduced
+from ..profiles.run import LIKE, Run
+from ..profiles.tables import Table, load
+from ..profiles.variant import Item
+from ..recipe import Recipe
+from ..sandbox import Child
+from ..staging import write_text
+from .convert import Limits, convert
+
+PROTOCOL = (50, 80)  # warm-ups and timed runs, of which the papers print the mean
+FOLDED = ("affine", "branches")  # before they take times, the papers fold what only training needs
+PAPERS = "onnx"  # the runtime that papers time on CPUs: there the table is of the plain form alone
+Row = dict[str, Any]
+Watch = Callable[[str, str], None]
+
+
+def bench(
+    table: str,
+    *,
+    out: Path,
+    rows: Sequence[str] = (),
+    target: str = PAPERS,
+    threads: int = 1,
+    rounds: int = 30,
+    every: int = 1,
+    limits: Limits = Limits(),
+    watch: Watch = lambda row, stage: None,
+) -> Iterator[Reproduced | EdgevitError]:
+    """Each row of `table` as it comes out here, or the error that ended it; the others go on.
+
+    rows: by their name or their model's; all if empty, of which `every` n-th in the order of the
+    printed time. out: the folder for files and samples, in which an interrupted bench goes on.
+    """
+    found = load(table)
+    require(target, check_host(target).needs)
+    chosen = _chosen(found, rows, every)
+    baseline = next(row for row in found.rows if row["row"] == found.baseline)
+    bench = _Bench(found, baseline, out / target, target, threads, rounds, limits, watch)
+    with ThreadPoolExecutor(2) as pool:  # all are made before the first is timed, or they disturb
+        made = {row["model"]: pool.submit(bench.files, row) for row in (baseline, *chosen)}
+        try:
+            wait(made.values())
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    for row in chosen:
+        try:
+            files = made[row["model"]].result()
+            yield bench.row(row, made[baseline["model"]].result(), files)
+        except EdgevitError as e:
+            yield type(e)(f"{row['row']}: {e}")
+        watch(str(row["row"]), "done")
+
+
+def _chosen(table: Table, names: Sequence[str], every: int) -> list[Row]:
+    known = {key: row for row in table.rows for key in (row["row"], row["model"])}
+    for name in names:
+        lookup("row", name, known)
+    picked = [known[name] for name in names] or sorted(table.rows, key=lambda r: r["cpu_ms"])
+    return [row for i, row in enumerate(picked) if i % every == 0]
+
+
+class _Bench:
+    def __init__(
+        self,
+        table: Table,
+        baseline: Row,
+        out: Path,
+        target: str,
+        threads: int,
+        rounds: int,
+        limits: Limits,
+        watch: Watch,
+    ) -> None:
+        self.table, self.baseline, self.out, self.target = table, baseline, out, target
+        self.threads, self.rounds, self.limits, self.watch = threads, rounds, limits, watch
+
+    def files(self, row: Row) -> dict[str, Artifact]:
+        """form → its verified file; the paper's runtime has the plain one only."""
+        forms = {"plain": FOLDED} if self.target == PAPERS else {"plain": (), "rewritten": None}
+        return {form: self._file(row, form, rewrites) for form, rewrites in forms.items()}
+
+    def _file(self, row: Row, form: str, rewrites: tuple[str, ...] | None) -> Artifact:
+        name = str(row["model"])
+        folder = self.out / form
+        self.watch(str(row["row"]), f"convert, {form}")
+        (outcome,) = convert(
+            Recipe(name if name in models.MODELS else f"timm:{name}", rewrites=rewrites),
+            to=[self.target],
+            out=folder,
+            limits=self.limits,
+            jobs=1,
+        )
+        if outcome.error or not outcome.artifact:
+            raise outcome.error or InputError(f"{name} gave no file")
+        return outcome.artifact
+
+    def row(self, row: Row, base: dict[str, Artifact], made: dict[str, Artifact]) -> Reproduced:
+        folder = self.out / "runs" / str(row["model"])
+        runs = self._known(folder, made) or self._measured(folder, row, base, made)
+        return reproduced(
+            row["row"],
+            row["model"],
+            paper_ms=row["cpu_ms"],
+            baseline_ms=self.baseline["cpu_ms"],
+            baseline=runs["baseline"],
+            plain=runs["plain"],
+            rewritten=runs.get("rewritten"),
+            as_printed_s=json.loads((folder / "as_printed_s.json").read_text()),
+        )
+
+    def _known(self, folder: Path, made: dict[str, Artifact]) -> dict[str, Run] | None:
+        """The runs of an earlier bench on this machine with these files; None if any is missing."""
+        if not (folder / "as_printed_s.json").exists():  # written last
+            return None
+        facts = host.describe() | {"threads": self.threads}
+        runs = {name: Run.load(folder / f"{name}.json") for name in ("baseline", *made)}
+        same = all(getattr(run.context, key) == facts[key] for run in runs.values() for key in LIKE)
+        fresh = all(runs[form].context.sha256 == _sha256(made[form]) for form in made)
+        return runs if same and fresh and len(runs["plain"].rounds_s) >= self.rounds else None
+
+    def _measured(
+        self, folder: Path, row: Row, base: dict[str, Artifact], made: dict[str, Artifact]
+    ) -> dict[str, Run]:
+        self.watch(str(row["row"]), "measure")
+        items = {"baseline": _item(base["plain"])}
+        items |= {form: _item(file) for form, file in made.items()}
+        runs = dict(
+            zip(
+                items,
+                loop.profile([*items.values()], threads=self.threads, rounds=self.rounds),
+                strict=True,
+            )
+        )
+        for run in runs.values():
+            if isinstance(run, EdgevitError):
+                raise run
+        seconds = self._as_printed(items["plain"])
+        measured = {name: run for name, run in runs.items() if isinstance(run, Run)}
+        for name, run in measured.items():
+            run.save(folder / f"{name}.json")
+        write_text(folder / "as_printed_s.json", json.dumps(seconds))
+        return measured
+
+    def _as_printed(self, item: Item) -> list[float]:
+        """Seconds by the papers' protocol: in one go, nothing interleaved."""
+        warm_ups, timed = PROTOCOL
+        with Child(timeout_s=self.limits.timeout_s) as child:
+            place = {"target": item.target, "file": str(item.file), "threads": self.threads}
+            child.call("edgevit.profiles.timed:open_artifact", **place)
+            child.call("edgevit.profiles.timed:block", iterations=warm_ups)
+            found = child.call("edgevit.profiles.timed:block", iterations=timed)
+        return list(found["seconds"])
+
+
+def _sha256(artifact: Artifact) -> str:
+    assert artifact.card  # `convert` writes one
+    return str(artifact.card.artifact["sha256"])
+
+
+def _item(artifact: Artifact) -> Item:
+    assert artifact.card
+    return Item(
+        artifact.path,
+        artifact.target,
+        sha256=_sha256(artifact),
+        macs=artifact.card.model["macs"],
+        placement=str(artifact.card.placement or "–"),
+    )
