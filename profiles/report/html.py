@@ -26,6 +26,10 @@ from .speed import of_session
 from .summary import ARTIFACT, COLUMNS
 from .table import doubt_lines
 
+STYLE, SCRIPT = (
+    Path(__file__).with_name(name).read_text(encoding="utf-8")
+    for name in ("report.css", "sortable.js")
+)
 FILTER = (
     '<div hidden><label for="filter">Filter</label> <input id="filter" type="search" '
     'autocomplete="off"> <span id="count" role="status"></span></div>'
@@ -77,11 +81,7 @@ def write(
         parts.append(f'<section aria-labelledby="{_id(name)}"><h2 id="{_id(name)}">{name}</h2>')
         parts.append(f"{text}</section>")
     parts.append(f"<p>edgevit {__version__}</p>")
-    folder = Path(__file__).parent
-    style, script = (
-        folder.joinpath(name).read_text(encoding="utf-8") for name in ("report.css", "sortable.js")
-    )
-    write_text(file, page(title, parts, style=style, script=script))
+    write_text(file, page(title, parts, style=STYLE, script=SCRIPT))
     return file
 
 
