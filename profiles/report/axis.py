@@ -27,8 +27,8 @@ class Axis:
         values = [math.log(v) if log else v for v in values]
         low, high = min(values), max(values)
         room = 0.06 * (high - low) or 0.1 * abs(high) or 0.1
-        ends = (low - room, high + room)
-        return cls(*(map(math.exp, ends) if log else ends), left=left, right=right, log=log)
+        first, last = (math.exp(v) if log else v for v in (low - room, high + room))
+        return cls(first, last, left=left, right=right, log=log)
 
     def at(self, value: float) -> float:
         """Where `value` lies, in percent."""
