@@ -26,7 +26,7 @@ LARGE, KINDS = 0.15, 8  # a partition with so large a share shows where in it th
 STYLE = """
 svg { width: 100%; height: auto; margin-top: .6rem }
 .in { fill: var(--box); stroke: var(--edge); stroke-width: 1.2 }
-.out { stroke-width: 1 } .out-t { fill: #3a1408; font-size: 12px; text-anchor: middle }
+.out { stroke-width: 1 } .out-t { fill: #3a1408; font-size: 12px }
 .small { font-size: 11.5px }
 .bar { fill: var(--edge) } .hot { fill: #d6604d } .wire { stroke: var(--soft); stroke-width: 1.2 }
 .key { display: inline-block; width: .8em; height: .8em; border-radius: 3px; margin: 0 .3em 0 1em }

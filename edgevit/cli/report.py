@@ -32,7 +32,7 @@ def command(screen: Screen, folder: Path, out: Path | None) -> None:
 
     from ..pipeline.report import report
     from ..profiles.report.cells import shown
-    from ..profiles.report.summary import COLUMNS, FIELDS
+    from ..profiles.report.summary import COLUMNS, plain
     from .tables import table_of
 
     file = out or folder / "report.html"
@@ -45,10 +45,4 @@ def command(screen: Screen, folder: Path, out: Path | None) -> None:
     for name, why in found.left_out.items():
         screen.note(f"left out: {name}: {why}")
     screen.note(f"report: {file}")
-    screen.json(
-        {
-            "file": str(file),
-            "artifacts": [{f: e.row.get(f) for f in FIELDS} for e in found.entries],
-            "left_out": found.left_out,
-        }
-    )
+    screen.json({"file": str(file), "artifacts": plain(found), "left_out": found.left_out})

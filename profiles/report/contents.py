@@ -10,35 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgevit import digest
 from edgevit.converters.artifact import ASIDE, Artifact
-from edgevit.converters.card import SUFFIX, Card
-from edgevit.converters.card_in_words import in_words
-from edgevit.converters.explain.reasons import executorch_cures, tflite_cures
+from edgevit.converters.card import SUFFIX
 from edgevit.converters.target import TARGETS, find
 from edgevit.errors import ArtifactError, EdgevitError, InputError
 from edgevit.profiles.run import LIKE, Run
 
+from .entry import Entry, of_artifact, of_run
 from .table import rows
 
 RUNS = "runs"  # the folder of runs in the folder of artifacts
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A line of the report: an artifact with one of its runs, or either alone.
-
-    row: by key what the main table says and what it derives from; no key or None for what nobody
-    knows. outputs: the agreement of each. outside: kinds of operators outside the delegate. words:
-    the card. The last three stand at an artifact's first entry only.
-    """
-
-    row: Mapping[str, Any]
-    outputs: Sequence[Mapping[str, Any]] = ()
-    outside: Sequence[Mapping[str, Any]] = ()
-    words: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +89,7 @@ def gather(
         for run in runs:
             sessions.setdefault(_session(run), []).append(run)
     measured = {
-        id(run): _of_run(run, row, number)
+        id(run): of_run(run, row, number)
         for number, session in enumerate(sessions.values(), 1)
         for run, row in zip(session, rows(session), strict=True)
     }
@@ -118,7 +100,7 @@ def gather(
             entries += [Entry(row) for row in mine]
             continue
         with _naming(artifact.path.name, left_out):
-            entries += _entries(artifact, mine, top1_pct or {})
+            entries += of_artifact(artifact, mine, top1_pct or {})
     known = [entry.row for entry in entries]
     return Contents(
         entries,
@@ -164,86 +146,3 @@ def _paired(
 
 def _session(run: Run) -> tuple[Any, ...]:
     return (run.started, *(getattr(run.context, key) for key in LIKE))
-
-
-def _of_run(run: Run, row: Mapping[str, Any], session: int) -> dict[str, Any]:
-    p10, p90 = np.percentile(run.samples_s * 1e3, (10, 90))
-    of_base = "1 (base)" if row["speed"] is None and not row["not_comparable"] else "–"
-    return {
-        **row,
-        "session": session,
-        "threads": run.context.threads,
-        "range_ms": f"{p10:.4g}–{p90:.4g}",
-        "p10_ms": float(p10),
-        "p90_ms": float(p90),
-        "speed_text": row["speed_text"] if row["speed"] else of_base,
-    }
-
-
-def _entries(
-    artifact: Artifact, runs: Sequence[Mapping[str, Any]], top1_pct: Mapping[str, float]
-) -> list[Entry]:
-    card = artifact.card
-    known = {
-        "artifact": runs[0]["artifact"] if runs else artifact.path.name,
-        "target": artifact.target,
-        "size_mb": digest.size_bytes(artifact.path) / 1e6,
-        **(_of_card(card) if card else {}),
-    }
-    known["paper_top1_pct"] = top1_pct.get(known.get("model", ""))
-    first, *others = [Entry({**run, **known}) for run in runs or ({},)]
-    if card:
-        name = first.row["artifact"]
-        first = Entry(first.row, _outputs(name, card), _outside(name, card), in_words(card))
-    return [first, *others]
-
-
-def _of_card(card: Card) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "model": str(card.model["name"]),
-        "precision": card.precision,
-        "placement": str(card.placement) if card.placement else None,
-        "agreement": str(card.agreement.status),
-    }
-    worst = card.agreement.worst
-    return {**found, **(_numbers(worst) if worst else {})}
-
-
-def _numbers(output: Any) -> dict[str, float | None]:
-    """Of an OutputAgreement; an SNR without any noise is infinite."""
-    return {
-        "max_error": float(output.max_abs_error),
-        "allowed": float(output.tolerance),
-        "eager_error": float(output.eager_error),
-        "snr_db": float("inf") if output.snr_db is None else float(output.snr_db),
-        "cosine": float(output.cosine),
-        "top1_kept_pct": None if output.top1 is None else 100 * float(output.top1),
-    }
-
-
-def _outputs(name: str, card: Card) -> list[dict[str, Any]]:
-    return [
-        {"artifact": name, "output": str(o.name), "fault": o.fault or None, **_numbers(o)}
-        for o in card.agreement.outputs
-    ]
-
-
-def _outside(name: str, card: Card) -> list[dict[str, Any]]:
-    """Kinds of operators outside, the rewrites that would cure them, and why those did not."""
-    if card.placement is None or card.placement.delegate is None:
-        return []
-    refused = card.rewrites["refused"] if card.rewrites else []
-    found = []
-    for op, count in card.placement.outside.items():
-        cures = executorch_cures(op) or tflite_cures(op)
-        why = dict.fromkeys(str(why) for rule, _, why in refused if rule in cures)
-        found.append(
-            {
-                "artifact": name,
-                "operator": str(op),
-                "count": int(count),
-                "cures": " or ".join(cures) or "none known",
-                "left_alone": "; ".join(why) or None,
-            }
-        )
-    return found

@@ -20,7 +20,8 @@ from edgevit.page import page
 from edgevit.staging import write_text
 
 from .cells import Column, html
-from .contents import Contents, Entry
+from .contents import Contents
+from .entry import Entry
 from .scatter import Point, scatter
 from .speed import of_session
 from .summary import ARTIFACT, COLUMNS
@@ -42,7 +43,7 @@ AGREEMENT: tuple[Column, ...] = (
     ("eager_error", "torch's own", "{:.2e}"),
     ("snr_db", "SNR dB", "{:.1f}"),
     ("cosine", "cosine", "{:.9f}"),
-    ("top1_kept_pct", "top-1 kept %", "{:.0f}"),
+    ("top1_kept_pct", "top-1 %", "{:.0f}"),
     ("fault", "fault", ""),
 )
 OUTSIDE: tuple[Column, ...] = (

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import math
+from typing import Any
 
 from .cells import Column, markdown
 from .contents import Contents
@@ -39,10 +41,16 @@ def as_markdown(contents: Contents) -> str:
     return text + "\n" + (left_out and f"\nLeft out:\n\n{left_out}")
 
 
+def plain(contents: Contents) -> list[dict[str, Any]]:
+    """All FIELDS, unrounded, for programs; None for what nobody knows, or is infinite."""
+    rows = [{field: entry.row.get(field) for field in FIELDS} for entry in contents.entries]
+    return [{k: None if v in (math.inf, -math.inf) else v for k, v in r.items()} for r in rows]
+
+
 def as_csv(contents: Contents) -> str:
-    """All FIELDS, unrounded; empty is what nobody knows."""
+    """The values of `plain`."""
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, FIELDS, extrasaction="ignore", lineterminator="\n")
+    writer = csv.DictWriter(stream, FIELDS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(entry.row for entry in contents.entries)
+    writer.writerows(plain(contents))
     return stream.getvalue()

@@ -13,6 +13,7 @@ from edgevit.errors import InputError
 from edgevit.profiles.compare import ratio
 from edgevit.profiles.report.contents import read
 from edgevit.profiles.report.html import write
+from edgevit.profiles.report.summary import plain
 from edgevit.profiles.run import Run
 
 
@@ -70,6 +71,7 @@ def test_rejected_files_are_shown_as_such(tmp_path):
     row = rows(tmp_path)["a.onnx.rejected"]
     assert (row["agreement"], row["max_error"], row["top1_kept_pct"]) == (REJECTED, 1.0, 25)
     assert row["snr_db"] == float("inf")
+    assert plain(read(tmp_path))[0]["snr_db"] is None  # JSON has no infinity
 
 
 def test_operators_outside_have_their_cure_and_why_it_did_not_come(tmp_path):
@@ -77,15 +79,16 @@ def test_operators_outside_have_their_cure_and_why_it_did_not_come(tmp_path):
     add(
         tmp_path,
         "a.pte",
-        placement=Placement("XNNPACK", 2, {"select_copy": 3, "strange": 1}),
+        placement=Placement("XNNPACK", 2, {"dim::select_copy": 3, "strange": 1}),
         rewrites={"applied": {}, "refused": refused, "left_alone": None},
     )
     known, unknown = read(tmp_path).entries[0].outside
     assert (known["operator"], known["count"], known["cures"]) == (
-        "select_copy",
+        "dim::select_copy",
         3,
         "select_as_slice",
     )
+    assert known["artifact"] == "a.pte"
     assert known["left_alone"] == "the index is not fixed"
     assert (unknown["cures"], unknown["left_alone"]) == ("none known", None)
 
