@@ -15,6 +15,7 @@ from edgevit.converters.artifact import ASIDE, Artifact
 from edgevit.converters.card import SUFFIX
 from edgevit.converters.target import TARGETS, find
 from edgevit.errors import ArtifactError, EdgevitError, InputError
+from edgevit.profiles.compare import ratio
 from edgevit.profiles.run import LIKE, Run
 
 from .entry import Entry, of_artifact, of_run
@@ -67,7 +68,8 @@ def read(
     for file in sorted((folder / RUNS).iterdir()) if (folder / RUNS).is_dir() else ():
         with _naming(f"{RUNS}/{file.name}", left_out):
             run = Run.load(file)
-            rows([run]), hash(_session(run))  # whatever of it is damaged ends here
+            # Whatever of it is damaged ends here.
+            rows([run]), ratio(run, run, resamples=1), hash(_session(run))
             runs.append(run)
     pairs = _paired(artifacts, runs, left_out)
     found = gather(pairs, left_out=left_out, top1_pct=top1_pct)

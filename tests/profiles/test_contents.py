@@ -108,18 +108,19 @@ def test_what_is_damaged_or_foreign_is_named(tmp_path):
     (folder / "report.html").write_text("an older report")
     runs = folder / "runs"
     run = quiet(name="r", artifact="r.onnx")
-    for name in ("cut", "odd", "empty", "binary"):
+    for name in ("cut", "odd", "even", "empty", "binary"):
         run.save(runs / f"{name}.json")
     (runs / "cut.json").write_text((runs / "cut.json").read_text()[:100])
     spoil(runs / "odd.json", lambda d: d.update(cores_used="many"))
+    spoil(runs / "even.json", lambda d: d.update(unsettled=2))
     spoil(runs / "empty.json", lambda d: d.update(rounds_s=[]))
     (runs / "binary.json").write_bytes(b"\xff\xfe\x00")
     replace(run, context=replace(run.context, artifact="stale.onnx", sha256="0")).save(runs)
     found = read(folder, but=folder / "report.html")
     assert set(found.left_out) == {
         "changed.onnx", "odd.onnx", "gone.onnx.json", "deep.onnx", "bare.onnx", "notes.txt",
-        "pictures", "runs/cut.json", "runs/odd.json", "runs/empty.json", "runs/binary.json",
-        "a run of stale.onnx",
+        "pictures", "runs/cut.json", "runs/odd.json", "runs/even.json", "runs/empty.json",
+        "runs/binary.json", "a run of stale.onnx",
     }  # fmt: skip
     assert "SHA-256" in found.left_out["changed.onnx"]
     assert "measured another file" in found.left_out["a run of stale.onnx"]
