@@ -10,13 +10,16 @@ files are evaluated from the saved programs where there is no Mac.
 import sys
 from pathlib import Path
 
-import plotly.graph_objects as go
 from digits import digits, evaluate, train, wilson_pct
 from rich.console import Console
 from rich.table import Table
 
 from edgevit import Recipe, convert
+from edgevit.page import page
+from edgevit.profiles.report.html import STYLE
+from edgevit.profiles.report.scatter import Point, scatter
 from edgevit.recipe import PRECISIONS
+from edgevit.staging import write_text
 
 MODEL = Path(__file__).resolve().with_name("digits.py")
 
@@ -29,10 +32,7 @@ def main(out: Path) -> int:
     count = len(held_out.labels)
     recipe = Recipe(f"{MODEL}:digits_efficientmod", weights=str(weights), ios=18)
     table = Table("", "MB", "accuracy", "95 % interval", "SNR dB", box=None)
-    figure = go.Figure()
-    figure.update_layout(
-        xaxis_title="MB", yaxis_title="digits read rightly, %", template="plotly_white"
-    )
+    points = []
     failed = False
     for outcome in convert(recipe, to=["coreml"], precisions=list(PRECISIONS), out=out / "files"):
         name = outcome.job.recipe.precision
@@ -52,20 +52,13 @@ def main(out: Path) -> int:
             f"{low:.2f} to {high:.2f} %",
             f"{worst.snr_db:.0f}" if worst and worst.snr_db else "–",
         )
-        bars = {"type": "data", "array": [high - share], "arrayminus": [share - low]}
-        figure.add_scatter(
-            x=[megabytes],
-            y=[share],
-            name=name,
-            text=[name],
-            mode="markers+text",
-            error_y=bars,
-            textposition="top center",
-        )
+        points.append(Point(name, megabytes, share, low, high))
     Console().print(table)
-    page = out / "compression.html"
-    figure.write_html(page, include_plotlyjs=True)
-    Console().print(f"page: {page}")
+    if points:
+        title = "Accuracy over size"
+        plot = scatter(points, title=title, x="MB", y="digits read rightly, %")
+        write_text(out / "compression.html", page(title, [plot], style=STYLE))
+        Console().print(f"page: {out / 'compression.html'}")
     return int(failed)
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 
 import pytest
 
@@ -15,9 +16,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test whose packages are missing; in CI, where all must be installed, fail it."""
+    """Skip a test whose packages or programs are missing; in CI, where all must be, fail it."""
     names = [name for mark in item.iter_markers("needs") for name in mark.args]
-    missing = [name for name in names if find_spec(name) is None]
+    missing = [name for name in names if not (find_spec(name) or which(name))]
     if missing:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"not installed: {missing}")
 

@@ -14,6 +14,7 @@ from html import escape
 from itertools import groupby
 from pathlib import Path
 
+from edgevit.page import page as skeleton
 from edgevit.staging import write_text
 
 from .cost import ESTIMATE
@@ -23,15 +24,11 @@ WIDTH, BAR, GAP = 760, 200, 12  # px: of a box, of the bars beside it, between r
 CHIP, LETTER = 26, 7.0  # px: height of a chip, width of a letter in it
 LARGE, KINDS = 0.15, 8  # a partition with so large a share shows where in it the time goes
 STYLE = """
-:root { color-scheme: light dark; --ink: #1c2733; --box: #dcebfb; --edge: #4a90d9; --grey: #8c8c8c }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e6e6; --box: #1d3a57 } }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1080px; margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.3rem; margin-bottom: .2rem } p { margin: .3rem 0; opacity: .8 }
-svg { width: 100%; height: auto; margin-top: .6rem; font: 13px system-ui, sans-serif }
-text { fill: var(--ink) } .in { fill: var(--box); stroke: var(--edge); stroke-width: 1.2 }
-.out { stroke-width: 1 } .out-t { fill: #3a1408; font-size: 12px; text-anchor: middle }
+svg { width: 100%; height: auto; margin-top: .6rem }
+.in { fill: var(--box); stroke: var(--edge); stroke-width: 1.2 }
+.out { stroke-width: 1 } .out-t { fill: #3a1408; font-size: 12px }
 .small { font-size: 11.5px }
-.bar { fill: var(--edge) } .hot { fill: #d6604d } .wire { stroke: var(--grey); stroke-width: 1.2 }
+.bar { fill: var(--edge) } .hot { fill: #d6604d } .wire { stroke: var(--soft); stroke-width: 1.2 }
 .key { display: inline-block; width: .8em; height: .8em; border-radius: 3px; margin: 0 .3em 0 1em }
 """
 
@@ -54,9 +51,9 @@ def write(file: Path, found: Explanation) -> Path:
 
 def page(found: Explanation) -> str:
     """The whole page."""
-    drawn, summary = drawing(found), escape(found.summary).replace("≈ ", "≈&nbsp;")
+    drawn, summary = drawing(found), found.summary.replace("≈ ", "≈\u00a0")
     keys = (
-        '<span class="key" style="background:#4a90d9"></span>in the delegate'
+        '<span class="key" style="background:var(--edge)"></span>in the delegate'
         '<span class="key" style="background:#e8785a"></span>outside it, redder where it takes '
         "longer; bars: ≈ share of the time. Hover for shapes, reasons and rewrites."
         if found.delegate
@@ -64,13 +61,8 @@ def page(found: Explanation) -> str:
         "Hover for shapes and modules."
     )
     notes = "".join(f"<p>note: {escape(remark)}</p>" for remark in found.remarks)
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width"><title>{escape(found.file)}</title>'
-        f"<style>{STYLE}</style></head><body><h1>{escape(found.file)}: {summary}</h1>"
-        f"<p>{escape(found.said)} {escape(ESTIMATE)}.</p>{notes}<p>{keys}</p>{drawn}"
-        "</body></html>\n"
-    )
+    said = f"<p>{escape(found.said)} {escape(ESTIMATE)}.</p>{notes}<p>{keys}</p>"
+    return skeleton(f"{found.file}: {summary}", (said, drawn), style=STYLE)
 
 
 def drawing(found: Explanation) -> str:

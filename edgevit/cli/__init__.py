@@ -22,6 +22,7 @@ COMMANDS = (
     "explain",
     "scan",
     "profile",
+    "report",
     "bench",
     "classify",
     "show",

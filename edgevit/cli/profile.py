@@ -37,7 +37,7 @@ def command(
     Raw samples go to --runs, a folder `runs` beside the first artifact by default.
     """
     from ..pipeline.profile import profile
-    from ..profiles.report import html as page
+    from ..pipeline.report import page
     from ..profiles.report.table import rich_table, rows
     from ..profiles.run import Run
 
@@ -75,7 +75,7 @@ def command(
             run.save(folder)
         screen.note(f"raw samples: {folder}")
     if html and measured:
-        page.write(html, runs=measured)
+        page(html, chosen, results)
         screen.note(f"page: {html}")
     screen.end([r for r in results if isinstance(r, EdgevitError) and r not in absent])
     if not measured:

@@ -4,7 +4,7 @@ The first run is the base of all ratios. Doubts stand below the table, one line 
 number is read without them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -76,7 +76,7 @@ def rich_table(results: Sequence[Result], *, width: int = 120) -> Table:
     return table
 
 
-def doubt_lines(table_rows: Sequence[dict[str, Any]]) -> list[str]:
+def doubt_lines(table_rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """A line per kind of doubt: what was seen of which artifacts, why it matters, a cure."""
     kinds: dict[str, dict[str, list[str]]] = {}
     for row in table_rows:

@@ -1,13 +1,11 @@
 import io
-import sys
 
 import pytest
 from known_runs import quiet
 from rich.console import Console
 
-from edgevit.errors import ChildDied, InputError, MissingRuntime
+from edgevit.errors import ChildDied
 from edgevit.profiles.compare import ratio
-from edgevit.profiles.report import html
 from edgevit.profiles.report.table import doubt_lines, rich_table, rows
 
 PEAK = (1e11, 1.01e11)
@@ -56,41 +54,6 @@ def test_unlike_runs_are_shown_without_ratio():
 
 def test_only_failures_make_a_table_too():
     assert "SIGSEGV" in shown([DEAD], 80)
-
-
-def test_the_page_holds_the_numbers_and_is_alone(tmp_path):
-    file = html.write(tmp_path / "report.html", runs=[BASE, FAST, NOISY])
-    text = file.read_text()
-    assert str(ratio(BASE, FAST)).replace("×", "\\u00d7") in text  # as JSON writes it
-    assert f"<td>{BASE.median_s * 1e3:.4g}</td>" in text  # median of the base in ms
-    assert "Example CPU" in text
-    assert "1 thread of 8 cores" in text
-    assert "the middle half of the samples" in text
-    assert "<small>" not in text
-    assert 'src="http' not in text
-    assert list(tmp_path.iterdir()) == [file]
-
-
-def test_the_figure_holds_quartiles_and_intervals():
-    against = ratio(BASE, FAST)
-    figure = html.figure([BASE, FAST], [None, against])
-    box = figure.data[0]
-    assert box.median == pytest.approx((BASE.median_s * 1e3, FAST.median_s * 1e3))
-    assert box.upperfence == pytest.approx((BASE.p90_s * 1e3, FAST.p90_s * 1e3))
-    interval = figure.data[-1]
-    assert interval.x == (against.value,)
-    assert interval.error_x.array == pytest.approx((against.high - against.value,))
-    assert len(figure.data[1].x) == len(BASE.rounds_s)
-
-
-def test_what_the_page_refuses(tmp_path, monkeypatch):
-    with pytest.raises(InputError, match="no runs"):
-        html.write(tmp_path / "a.html", runs=[])
-    with pytest.raises(InputError, match="1 ratios for 2 runs"):
-        html.write(tmp_path / "a.html", runs=[BASE, FAST], ratios=[None])
-    monkeypatch.setitem(sys.modules, "plotly.io", None)
-    with pytest.raises(MissingRuntime, match=r"edgevit\[report\]"):
-        html.write(tmp_path / "a.html", runs=[BASE])
 
 
 def test_a_doubt_shared_by_all_is_one_line():

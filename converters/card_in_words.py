@@ -1,0 +1,36 @@
+"""A card in words: what `edgevit show` and the report tell of an artifact."""
+
+from typing import Any
+
+from .card import Card
+
+
+def in_words(card: Card) -> dict[str, str]:
+    """What is said → the words, in the order they are read."""
+    chosen = {k: v for k, v in card.recipe.items() if v not in (None, False)}
+    outside = card.placement.outside if card.placement else {}
+    report = card.rewrites or {"applied": {}, "left_alone": None}
+    return {
+        "size": f"{card.artifact['bytes'] / 1e6:.1f} MB",
+        "sha256": str(card.artifact["sha256"]),
+        "target": f"{card.target}, {card.executes}",
+        "model": f"{card.model['name']}, {card.model['parameters']:,} parameters, "
+        f"{card.model['macs']:,} MACs",
+        "inputs": _ports(card.model["inputs"]),
+        "outputs": _ports(card.model["outputs"]),
+        "recipe": ", ".join(f"{k}={v}" for k, v in chosen.items()),
+        "weights": str(card.weights_sha256),
+        "preprocess": ", ".join(f"{k} {v}" for k, v in (card.preprocess or {}).items()) or "none",
+        "labels": f"{len(card.labels)}: {', '.join(card.labels[:5])} …" if card.labels else "none",
+        "agreement": f"{card.agreement}, on {card.agreement.inputs} inputs",
+        "rewrites": (report["left_alone"] and f"none: {report['left_alone']}")
+        or ", ".join(f"{n} {rule}" for rule, n in report["applied"].items())
+        or "none",
+        "placement": str(card.placement) if card.placement else "not known",
+        "outside": ", ".join(f"{n} {op}" for op, n in outside.items()) or "nothing",
+        "tools": ", ".join(f"{k} {v}" for k, v in card.tools.items()),
+    }
+
+
+def _ports(ports: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{p['name']} {p['dtype']} {'×'.join(map(str, p['shape']))}" for p in ports)
