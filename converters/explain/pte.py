@@ -124,6 +124,7 @@ def _outside(plan: Any, call: Any, where: str) -> Node:
     elif name == "convolution" and len(tensors) > 1:
         macs = prod(shape) * prod(tensors[1].sizes[1:])
     factor = cost.PORTABLE_OPS.get(name, cost.PORTABLE)
+    moved_bytes = cost.size_bytes(sizes)
     odd = next((d.lower() for d in dtypes if d not in FLOATS), None)
     full = f"{name}.{overload}" if overload else name
     return Node(
@@ -131,9 +132,11 @@ def _outside(plan: Any, call: Any, where: str) -> Node:
         shape=shape,
         module=where,
         partition=None,
-        seconds=cost.seconds(macs=macs, size_bytes=cost.size_bytes(sizes), factor=factor),
+        seconds=cost.seconds(macs=macs, size_bytes=moved_bytes, factor=factor),
         reason=executorch_reason(full, odd_dtype=odd, rank=max([0, *(len(s) for s, _ in sizes)])),
         cures=executorch_cures(full),
+        macs=macs,
+        size_bytes=moved_bytes,
     )
 
 
@@ -189,8 +192,11 @@ def _inside(graph: dict[str, Any], partition: int) -> Iterable[tuple[Node, int, 
             macs = prod(shape) * node["group_input_channels"] * window
         elif window > 1:  # poolings
             macs = prod(shape) * window
-        spent = cost.seconds(macs=macs, size_bytes=cost.size_bytes(used), factor=factor)
-        made = Node(op, tuple(shape), "", partition, spent)
+        moved_bytes = cost.size_bytes(used)
+        spent = cost.seconds(macs=macs, size_bytes=moved_bytes, factor=factor)
+        made = Node(
+            op, tuple(shape), "", partition, spent, macs=macs, size_bytes=moved_bytes
+        )
         yield made, x["debug_handle"], node.get("output_id", -1)
 
 

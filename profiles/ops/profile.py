@@ -1,0 +1,156 @@
+"""An OpProfile: seconds of each operator of a file, beside those of the file without a profiler.
+
+    profiled_s    ├── rows, in order of execution ──┤── between_s ──┤
+    latency_s     the same file opened as users open it, in turns with the profiled one
+
+Shares are of all rows and `between_s`, and add up to one. Where others use the machine, profiled_s
+is more than these: what interrupts an inference now and then is in the median of none of its parts.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Self
+
+BY = ("op", "module", "kind")  # what rows can be grouped by
+
+
+@dataclass(frozen=True)
+class Row:
+    """One operator as the runtime runs it, or several that it cannot tell apart.
+
+    kind: the file's word for it; kernel: the runtime's. shape: of its result; module: path in the
+    user's model; both empty for what only the runtime knows of. seconds: median over the runs.
+    size_bytes: of all it reads and writes, weights included. operators: how many of them.
+    outside: whether it runs outside the delegate; reason, cures: see explain's Node.
+    """
+
+    kind: str
+    kernel: str
+    shape: tuple[int, ...]
+    module: str
+    seconds: float
+    macs: float = 0.0
+    size_bytes: int = 0
+    operators: int = 1
+    outside: bool = False
+    reason: str = ""
+    cures: tuple[str, ...] = ()
+
+    @classmethod
+    def from_dict(cls, d: dict[str, Any]) -> Self:
+        """Of `asdict`, as it comes out of JSON."""
+        return cls(**d | {"shape": tuple(d["shape"]), "cures": tuple(d["cures"])})
+
+    @property
+    def macs_per_s(self) -> float | None:
+        return self.macs / self.seconds if self.macs and self.seconds else None
+
+    @property
+    def bytes_per_s(self) -> float | None:
+        return self.size_bytes / self.seconds if self.size_bytes and self.seconds else None
+
+
+@dataclass(frozen=True)
+class OpProfile:
+    """latency_s, profiled_s: medians of whole inferences without and with the profiler.
+
+    between_s: the median of what an inference spends in no operator.
+    rows: in order of execution. peak_macs_per_s: the machine's, fp32, measured beside it. clock:
+    whose, and how fine. remarks: what the numbers do not tell. applied, refused: rewrites by the
+    file's card, None where there is no card; refused holds (rule, module, why).
+    """
+
+    file: str
+    target: str
+    runtime: str
+    threads: int
+    runs: int
+    latency_s: float
+    profiled_s: float
+    between_s: float
+    rows: tuple[Row, ...]
+    peak_macs_per_s: float
+    clock: str
+    remarks: tuple[str, ...] = ()
+    applied: dict[str, int] | None = None
+    refused: tuple[tuple[str, str, str], ...] = ()
+
+    @property
+    def ops_s(self) -> float:
+        return sum(row.seconds for row in self.rows)
+
+    def share(self, *rows: Row) -> float:
+        """Part of the profiled inference, 0 to 1."""
+        return sum(row.seconds for row in rows) / (self.ops_s + self.between_s or 1.0)
+
+    def of_peak(self, row: Row) -> float | None:
+        """Fraction of the fp32 peak; 8-bit kernels can rightly exceed 1."""
+        rate = row.macs_per_s
+        return rate / self.peak_macs_per_s if rate else None
+
+    def grouped(self, by: str) -> list[Row]:
+        """Rows by falling time: each ("op"), or their sums over a module or a kind."""
+        if by == "op":
+            return sorted(self.rows, key=lambda row: -row.seconds)
+        groups: dict[str, list[Row]] = {}
+        for row in self.rows:
+            groups.setdefault(getattr(row, by), []).append(row)
+        sums = [_sum(rows) for rows in groups.values()]
+        return sorted(sums, key=lambda row: -row.seconds)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For machines: ms, GMAC/s, GB/s (10⁹), shares and fractions 0 to 1; None: not known."""
+
+        def row(r: Row) -> dict[str, Any]:
+            macs_per_s, bytes_per_s = r.macs_per_s, r.bytes_per_s
+            return {
+                "kind": r.kind,
+                "kernel": r.kernel,
+                "shape": list(r.shape),
+                "module": r.module or None,
+                "ms": r.seconds * 1e3,
+                "share": self.share(r),
+                "macs": r.macs,
+                "bytes": r.size_bytes,
+                "gmacs_per_s": macs_per_s and macs_per_s / 1e9,
+                "of_peak": self.of_peak(r),
+                "gb_per_s": bytes_per_s and bytes_per_s / 1e9,
+                "operators": r.operators,
+                "outside": r.outside,
+                "cures": list(r.cures),
+            }
+
+        return {
+            "artifact": self.file,
+            "target": self.target,
+            "runtime": self.runtime,
+            "threads": self.threads,
+            "runs": self.runs,
+            "latency_ms": self.latency_s * 1e3,
+            "profiled_ms": self.profiled_s * 1e3,
+            "between_ms": self.between_s * 1e3,
+            "between_share": self.between_s / (self.ops_s + self.between_s or 1.0),
+            "peak_gmacs_per_s": self.peak_macs_per_s / 1e9,
+            "clock": self.clock,
+            "remarks": list(self.remarks),
+            "ops": [row(r) for r in self.grouped("op")],
+        }
+
+
+def _sum(rows: Iterable[Row]) -> Row:
+    """Of rows that belong together; its words are those of the slowest."""
+    rows = sorted(rows, key=lambda row: -row.seconds)
+    first = rows[0]
+    return Row(
+        kind=first.kind,
+        kernel=first.kernel,
+        shape=first.shape,
+        module=first.module,
+        seconds=sum(r.seconds for r in rows),
+        macs=sum(r.macs for r in rows),
+        size_bytes=sum(r.size_bytes for r in rows),
+        operators=sum(r.operators for r in rows),
+        outside=any(r.outside for r in rows),
+        reason=first.reason,
+        cures=first.cures,
+    )
