@@ -194,9 +194,7 @@ def _inside(graph: dict[str, Any], partition: int) -> Iterable[tuple[Node, int, 
             macs = prod(shape) * window
         moved_bytes = cost.size_bytes(used)
         spent = cost.seconds(macs=macs, size_bytes=moved_bytes, factor=factor)
-        made = Node(
-            op, tuple(shape), "", partition, spent, macs=macs, size_bytes=moved_bytes
-        )
+        made = Node(op, tuple(shape), "", partition, spent, macs=macs, size_bytes=moved_bytes)
         yield made, x["debug_handle"], node.get("output_id", -1)
 
 

@@ -1,10 +1,11 @@
 """edgevit profile"""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from ..errors import EdgevitError, NotOnThisSystem
+from ..errors import EdgevitError, InputError, NotOnThisSystem
 from .choices import artifacts_among
 from .screen import Screen, screened
 
@@ -17,6 +18,8 @@ from .screen import Screen, screened
 @click.option("--block", type=float, default=0.02, show_default=True, help="Seconds per block.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order in a round.")
 @click.option("--timeout", type=float, default=600, show_default=True, help="Seconds per step.")
+@click.option("--ops", is_flag=True, help="Time each operator, by the runtime's own profiler.")
+@click.option("--by", type=click.Choice(["op", "module", "kind"]), help="Group --ops; default op.")
 @click.option("--html", type=click.Path(path_type=Path), help="Write a page with the plots.")
 @click.option("--runs", type=click.Path(path_type=Path), help="Folder for the raw samples.")
 @screened
@@ -29,19 +32,38 @@ def command(
     block: float,
     seed: int,
     timeout: float,
+    ops: bool,
+    by: str | None,
     html: Path | None,
     runs: Path | None,
 ) -> None:
     """Measure artifacts side by side, in interleaved rounds, so that their ratios hold.
 
     Raw samples go to --runs, a folder `runs` beside the first artifact by default.
+
+    With --ops: where the time goes inside each artifact, operator by operator, and what would help.
     """
+    chosen = artifacts_among(paths)
+    if by and not ops:
+        raise InputError("--by groups operators; give --ops as well")
+    if ops:
+        if html or runs:
+            raise InputError("--ops keeps no samples and writes no page; --json has all rows")
+        _operators(
+            screen,
+            chosen,
+            by=by or "op",
+            threads=threads,
+            runs=rounds,
+            warmup_s=warmup,
+            timeout_s=timeout,
+        )
+        return
     from ..pipeline.profile import profile
     from ..profiles.report import html as page
     from ..profiles.report.table import rich_table, rows
     from ..profiles.run import Run
 
-    chosen = artifacts_among(paths)
     with screen.progress() as watch:
 
         def tell(what: str, done: int, total: int) -> None:
@@ -80,3 +102,23 @@ def command(
     screen.end([r for r in results if isinstance(r, EdgevitError) and r not in absent])
     if not measured:
         raise click.exceptions.Exit(absent[0].exit_code)
+
+
+def _operators(screen: Screen, paths: list[Path], *, by: str, **settings: Any) -> None:
+    from ..pipeline.ops import profile_ops
+    from ..profiles.ops.advice import advice, doubts
+    from ..profiles.ops.profile import OpProfile
+    from .ops import parts
+
+    with screen.progress() as watch:
+        results = profile_ops(paths, watch=watch, **settings)
+    profiled = [r for r in results if isinstance(r, OpProfile)]
+    for found in profiled:
+        screen.show(*parts(found, by=by, verbose=screen.verbose))
+    screen.json(
+        [
+            r.as_dict() | {"advice": [vars(a) for a in advice(r)], "doubts": doubts(r)}
+            for r in profiled
+        ]
+    )
+    screen.end([r for r in results if isinstance(r, EdgevitError)])

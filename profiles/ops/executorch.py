@@ -128,7 +128,9 @@ class ProfiledPte:
 
     def _names(self, runtime: int) -> list[str]:
         said = bytes(self._ask(runtime, NAMES, ctypes.c_char))
-        return [name.decode() for name in said.split(b"\0")][: len(self._ask(runtime, TIMES_US, ctypes.c_uint64))]
+        return [name.decode() for name in said.split(b"\0")][
+            : len(self._ask(runtime, TIMES_US, ctypes.c_uint64))
+        ]
 
     def _ask(self, runtime: int, what: int, kind: Any) -> Any:
         """Of xnn_get_runtime_profiling_info, which first says how many bytes it will write."""

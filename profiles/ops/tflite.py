@@ -121,9 +121,7 @@ class ProfiledTFLite:
             needs = self._make(
                 f"GetCompiledModel{side}BufferRequirements", self._compiled, Size(0), Size(i)
             )
-            made = self._make(
-                "CreateManagedTensorBufferFromRequirements", environment, kind, needs
-            )
+            made = self._make("CreateManagedTensorBufferFromRequirements", environment, kind, needs)
             buffers[(name.value or b"").decode()] = made
         return buffers
 

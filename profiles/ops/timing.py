@@ -77,8 +77,10 @@ class Profiled(Protocol):
         """Every operator in order of execution, with its seconds in each inference so far."""
 
 
-def take(target: str, file: str, threads: int, runs: int, warmup: int) -> dict[str, Any]:
+def take(target: str, file: str, threads: int, runs: int, warmup_s: float) -> dict[str, Any]:
     """Fields of an OpProfile, as plain values; `runs` inferences of each kind are counted.
+
+    warmup_s: seconds of inferences before them that are not.
 
     NotOnThisSystem for a target without a profiler.
     """
@@ -92,8 +94,11 @@ def take(target: str, file: str, threads: int, runs: int, warmup: int) -> dict[s
     plain = found.load(Path(file), threads=threads)
     profiled: Profiled = module.open_profiled(Path(file), threads)
     arrays = random_inputs(plain.inputs)
-    latencies_s, profiled_s = [], []
-    for _ in range(warmup + runs):
+    latencies_s, profiled_s, warmup = [], [], 0
+    start = perf_counter()
+    while len(latencies_s) < warmup + runs:
+        if perf_counter() - start < warmup_s:
+            warmup += 1
         begin = perf_counter()
         plain(*arrays)
         latencies_s.append(perf_counter() - begin)

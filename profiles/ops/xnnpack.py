@@ -53,6 +53,8 @@ WORDS = {
     "fusedims": "reshape",
     "splitdims": "reshape",
     "approxgelu": "gelu",
+    "square": "multiply",
+    "meansquared": "mean",
 }
 
 
