@@ -1,12 +1,16 @@
 """Tables of an OpProfile: what to do, the operators that take the time, and their kinds."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import click
 from rich.table import Table
 from rich.text import Text
 
+from ..errors import EdgevitError, NotOnThisSystem
 from .explanations import percent
+from .screen import Screen
 from .tables import table_of
 
 if TYPE_CHECKING:
@@ -15,14 +19,38 @@ if TYPE_CHECKING:
 LINES, KINDS, ADVICE = 15, 8, 4  # shown of each, without --verbose
 
 
+def show(screen: Screen, paths: Sequence[Path], *, by: str, **settings: Any) -> None:
+    """What `profile --ops` does; settings: see `profile_ops`."""
+    from ..pipeline.ops import profile_ops
+    from ..profiles.ops.advice import advice, doubts
+    from ..profiles.ops.profile import OpProfile
+
+    with screen.progress() as watch:
+        results = profile_ops(paths, watch=watch, **settings)
+    profiled = [r for r in results if isinstance(r, OpProfile)]
+    for found in profiled:
+        screen.show(*parts(found, by=by, verbose=screen.verbose))
+    absent = [r for r in results if isinstance(r, NotOnThisSystem)]
+    for why in absent:
+        screen.note(f"not profiled: {why}")
+    screen.json(
+        [
+            r.as_dict() | {"advice": [vars(a) for a in advice(r)], "doubts": doubts(r)}
+            for r in profiled
+        ]
+    )
+    screen.end([r for r in results if isinstance(r, EdgevitError) and r not in absent])
+    if not profiled:
+        raise click.exceptions.Exit(absent[0].exit_code)
+
+
 def parts(found: "OpProfile", *, by: str, verbose: bool) -> list[Table | Text]:
     """by: "op", with the kinds below, "module" or "kind". verbose: all rows, kernels too."""
     from ..profiles.ops.advice import advice, doubts
 
-    accounted_s = found.ops_s + found.between_s
     head = (
-        f"{found.file}: {accounted_s * 1e3:.4g} ms in {len(found.rows)} operators and between "
-        f"them; {found.latency_s * 1e3:.4g} ms without the profiler"
+        f"{found.file}: {found.latency_s * 1e3:.4g} ms, {found.profiled_s * 1e3:.4g} ms with the "
+        f"profiler; {found.ops_s * 1e3:.4g} ms in {len(found.rows)} operators"
     )
     shown: list[Table | Text] = [Text(head, "bold")]
     said = advice(found)
@@ -65,15 +93,21 @@ def _table(found: "OpProfile", rows: Sequence["Row"], *, by: str, verbose: bool)
     if rest:
         named = f"{len(rest)} other{'s' * (len(rest) != 1)}"
         _sum(table, named, sum(r.seconds for r in rest), found.share(*rest), one=one)
-    share = 1 - found.share(*rows)
-    _sum(table, "in no operator", found.between_s, share, one=one)
+    _sum(table, "in no operator", found.between_s, found.between_share, one=one)
     return table
 
 
 def _words(row: "Row", by: str) -> tuple[str, ...]:
     if by == "op":
-        return row.kind, "×".join(map(str, row.shape)) or "–", row.module or "–"
-    return (getattr(row, by) or "–", str(row.operators))
+        return _kind(row), "×".join(map(str, row.shape)) or "–", row.module or "–"
+    return (_kind(row) if by == "kind" else row.module or "–", str(row.timings))
+
+
+def _kind(row: "Row") -> str:
+    """Of kernels timed as one, the first three."""
+    kinds = row.kind.split(", ")
+    more = len(kinds) - 3
+    return ", ".join(kinds[:3]) + (f" and {more} more" if more > 0 else "")
 
 
 def _numbers(found: "OpProfile", row: "Row") -> tuple[str, ...]:

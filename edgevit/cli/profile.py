@@ -1,7 +1,6 @@
 """edgevit profile"""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -49,7 +48,9 @@ def command(
     if ops:
         if html or runs:
             raise InputError("--ops keeps no samples and writes no page; --json has all rows")
-        _operators(
+        from .ops import show
+
+        show(
             screen,
             chosen,
             by=by or "op",
@@ -102,23 +103,3 @@ def command(
     screen.end([r for r in results if isinstance(r, EdgevitError) and r not in absent])
     if not measured:
         raise click.exceptions.Exit(absent[0].exit_code)
-
-
-def _operators(screen: Screen, paths: list[Path], *, by: str, **settings: Any) -> None:
-    from ..pipeline.ops import profile_ops
-    from ..profiles.ops.advice import advice, doubts
-    from ..profiles.ops.profile import OpProfile
-    from .ops import parts
-
-    with screen.progress() as watch:
-        results = profile_ops(paths, watch=watch, **settings)
-    profiled = [r for r in results if isinstance(r, OpProfile)]
-    for found in profiled:
-        screen.show(*parts(found, by=by, verbose=screen.verbose))
-    screen.json(
-        [
-            r.as_dict() | {"advice": [vars(a) for a in advice(r)], "doubts": doubts(r)}
-            for r in profiled
-        ]
-    )
-    screen.end([r for r in results if isinstance(r, EdgevitError)])

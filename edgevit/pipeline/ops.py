@@ -40,7 +40,7 @@ def _profile(path: Path, threads: int, runs: int, warmup_s: float, timeout_s: fl
     artifact = Artifact.read(path, card_required=False)
     check_host(artifact.target)
     with peak.probe(threads) as measure, Child(timeout_s=timeout_s) as child:
-        before = measure()
+        peaks = [measure(), measure()]  # the best counts: neighbours only make it smaller
         taken = child.call(
             "edgevit.profiles.ops.timing:take",
             target=artifact.target,
@@ -49,14 +49,14 @@ def _profile(path: Path, threads: int, runs: int, warmup_s: float, timeout_s: fl
             runs=runs,
             warmup_s=warmup_s,
         )
-        after = measure()
+        peaks += [measure(), measure()]
     rewrites = artifact.card.rewrites if artifact.card else None
     return OpProfile(
         file=path.name,
         target=artifact.target,
         threads=threads,
         runs=runs,
-        peak_macs_per_s=max(before, after),
+        peak_macs_per_s=max(peaks),
         applied=(rewrites or {}).get("applied", {}) if artifact.card else None,
         refused=tuple(
             (rule, module, why) for rule, module, why in (rewrites or {}).get("refused", ())

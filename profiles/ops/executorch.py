@@ -47,7 +47,7 @@ class Part:
 
 
 class ProfiledPte:
-    clock = "XNNPACK's, in whole µs"
+    clock = "XNNPACK's, in whole µs; kernels between two partitions are timed together"
 
     def __init__(self, file: Path, threads: int) -> None:
         from executorch.extension.pybindings import _portable_lib

@@ -1,9 +1,9 @@
 """An OpProfile: seconds of each operator of a file, beside those of the file without a profiler.
 
-    profiled_s    ├── rows, in order of execution ──┤── between_s ──┤
-    latency_s     the same file opened as users open it, in turns with the profiled one
+    latency_s     ├── rows, in order of execution ──┤── between_s ──┤
+    profiled_s    ├── the same, in turns with it ───┤── and the profiler's own cost ──┤
 
-Shares are of all rows and `between_s`, and add up to one. Where others use the machine, profiled_s
+Shares are of all rows and `between_s`, and add up to one. Where others use the machine, latency_s
 is more than these: what interrupts an inference now and then is in the median of none of its parts.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
-BY = ("op", "module", "kind")  # what rows can be grouped by
+CLOCK_S = 1e-6  # of all these profilers: they cut off what is less
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Row:
 
     kind: the file's word for it; kernel: the runtime's. shape: of its result; module: path in the
     user's model; both empty for what only the runtime knows of. seconds: median over the runs.
-    size_bytes: of all it reads and writes, weights included. operators: how many of them.
+    size_bytes: of all it reads and writes, weights included. timings: how many were added up.
     outside: whether it runs outside the delegate; reason, cures: see explain's Node.
     """
 
@@ -31,7 +31,7 @@ class Row:
     seconds: float
     macs: float = 0.0
     size_bytes: int = 0
-    operators: int = 1
+    timings: int = 1
     outside: bool = False
     reason: str = ""
     cures: tuple[str, ...] = ()
@@ -43,21 +43,26 @@ class Row:
 
     @property
     def macs_per_s(self) -> float | None:
-        return self.macs / self.seconds if self.macs and self.seconds else None
+        """None where there are none, or the clock is too coarse to tell."""
+        return self.macs / self.seconds if self.macs and self._told_by_the_clock else None
 
     @property
     def bytes_per_s(self) -> float | None:
-        return self.size_bytes / self.seconds if self.size_bytes and self.seconds else None
+        return self.size_bytes / self.seconds if self._told_by_the_clock else None
+
+    @property
+    def _told_by_the_clock(self) -> bool:
+        return self.seconds >= 10 * CLOCK_S * self.timings
 
 
 @dataclass(frozen=True)
 class OpProfile:
     """latency_s, profiled_s: medians of whole inferences without and with the profiler.
 
-    between_s: the median of what an inference spends in no operator.
+    between_s: what an inference spends in no operator, without the profiler's own cost.
     rows: in order of execution. peak_macs_per_s: the machine's, fp32, measured beside it. clock:
-    whose, and how fine. remarks: what the numbers do not tell. applied, refused: rewrites by the
-    file's card, None where there is no card; refused holds (rule, module, why).
+    whose, how fine, and what it does not tell. applied, refused: rewrites by the file's card, None
+    where there is no card; refused holds (rule, module, why).
     """
 
     file: str
@@ -71,7 +76,6 @@ class OpProfile:
     rows: tuple[Row, ...]
     peak_macs_per_s: float
     clock: str
-    remarks: tuple[str, ...] = ()
     applied: dict[str, int] | None = None
     refused: tuple[tuple[str, str, str], ...] = ()
 
@@ -79,9 +83,17 @@ class OpProfile:
     def ops_s(self) -> float:
         return sum(row.seconds for row in self.rows)
 
+    @property
+    def accounted_s(self) -> float:
+        return self.ops_s + self.between_s
+
     def share(self, *rows: Row) -> float:
-        """Part of the profiled inference, 0 to 1."""
-        return sum(row.seconds for row in rows) / (self.ops_s + self.between_s or 1.0)
+        """Part of an inference, 0 to 1."""
+        return sum(row.seconds for row in rows) / (self.accounted_s or 1.0)
+
+    @property
+    def between_share(self) -> float:
+        return self.between_s / (self.accounted_s or 1.0)
 
     def of_peak(self, row: Row) -> float | None:
         """Fraction of the fp32 peak; 8-bit kernels can rightly exceed 1."""
@@ -99,7 +111,10 @@ class OpProfile:
         return sorted(sums, key=lambda row: -row.seconds)
 
     def as_dict(self) -> dict[str, Any]:
-        """For machines: ms, GMAC/s, GB/s (10⁹), shares and fractions 0 to 1; None: not known."""
+        """For machines: ms, GMAC/s, GB/s (10⁹), shares and fractions 0 to 1; None: not known.
+
+        Operators by falling time.
+        """
 
         def row(r: Row) -> dict[str, Any]:
             macs_per_s, bytes_per_s = r.macs_per_s, r.bytes_per_s
@@ -115,7 +130,6 @@ class OpProfile:
                 "gmacs_per_s": macs_per_s and macs_per_s / 1e9,
                 "of_peak": self.of_peak(r),
                 "gb_per_s": bytes_per_s and bytes_per_s / 1e9,
-                "operators": r.operators,
                 "outside": r.outside,
                 "cures": list(r.cures),
             }
@@ -129,10 +143,9 @@ class OpProfile:
             "latency_ms": self.latency_s * 1e3,
             "profiled_ms": self.profiled_s * 1e3,
             "between_ms": self.between_s * 1e3,
-            "between_share": self.between_s / (self.ops_s + self.between_s or 1.0),
+            "between_share": self.between_share,
             "peak_gmacs_per_s": self.peak_macs_per_s / 1e9,
             "clock": self.clock,
-            "remarks": list(self.remarks),
             "ops": [row(r) for r in self.grouped("op")],
         }
 
@@ -149,7 +162,7 @@ def _sum(rows: Iterable[Row]) -> Row:
         seconds=sum(r.seconds for r in rows),
         macs=sum(r.macs for r in rows),
         size_bytes=sum(r.size_bytes for r in rows),
-        operators=sum(r.operators for r in rows),
+        timings=sum(r.timings for r in rows),
         outside=any(r.outside for r in rows),
         reason=first.reason,
         cures=first.cures,

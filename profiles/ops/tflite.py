@@ -19,7 +19,8 @@ from .xnnpack import aligned
 CPU = 1  # kLiteRtHwAcceleratorCpu
 FOR_WRITING = 1  # kLiteRtTensorBufferLockModeWrite
 KERNEL, DELEGATED = 2, 8  # types of events: an operator outside a delegate, one inside
-KNOWN = {1 << bit for bit in range(9)}
+TYPES = {1 << bit for bit in range(9)}
+KNOWN = "pip install 'ai-edge-litert==2.3.*'"
 WORDS = 32  # of 8 bytes: room for an event, and for a tensor's type, of any version
 Pointer = ctypes.c_void_p
 Size = ctypes.c_size_t
@@ -45,7 +46,10 @@ class ProfiledTFLite:
     def __init__(self, file: Path, threads: int) -> None:
         import ai_edge_litert
 
-        self._library = ctypes.CDLL(str(Path(ai_edge_litert.__file__).parent / "libLiteRt.so"))
+        found = sorted(Path(ai_edge_litert.__file__).parent.glob("libLiteRt.*"))
+        if not found:
+            raise MissingRuntime(f"this ai-edge-litert has no C library to profile with; {KNOWN}")
+        self._library = ctypes.CDLL(str(found[0]))
         self._file = file
         self._kept: list[Any] = []  # what C code holds pointers to
         environment = self._make("CreateEnvironment", 0, None)
@@ -100,10 +104,9 @@ class ProfiledTFLite:
         room = (ctypes.c_uint64 * (count.value * WORDS))()
         self._call("GetProfilerEvents", self._profiler, count, room)
         events = list((Event * count.value).from_buffer(room))
-        if not all(event.type in KNOWN for event in events):
+        if not all(event.type in TYPES for event in events):
             raise MissingRuntime(
-                "this LiteRT tells its profile in a form that edgevit does not know; "
-                "pip install 'ai-edge-litert==2.3.*'"
+                f"this ai-edge-litert tells its profile in a form not known here; {KNOWN}"
             )
         return events
 
