@@ -80,7 +80,7 @@ def _origins(file: Path, optimized: Path) -> dict[str, list[Node]]:
         names = [*node.output, node.name.removesuffix(BLOCKED)]
         places = [maker[name] for name in names if name in maker]
         places += [called[name] for name in (node.name.partition("/")[0],) if name in called]
-        if places:
+        if places and places[0] not in last.values():  # its result in another layout is no work
             last[node.name] = places[0]
     ends = set(last.values())
     origins: dict[str, list[Node]] = {}

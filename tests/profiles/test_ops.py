@@ -15,7 +15,10 @@ from edgevit.profiles.ops.profile import OpProfile
 from edgevit.recipe import Recipe
 
 TARGETS = ("executorch", "tflite", "onnx")
-pytestmark = pytest.mark.needs("executorch", "litert_torch", "ai_edge_litert", "onnxruntime")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.needs("executorch", "litert_torch", "ai_edge_litert", "onnxruntime"),
+]
 
 
 class Net(nn.Module):
@@ -48,7 +51,7 @@ def files(tmp_path_factory):
         jobs=1,
     )
     assert [o.error for o in outcomes] == [None] * 3
-    return {o.target: o.artifact.path for o in outcomes}
+    return {o.artifact.target: o.artifact.path for o in outcomes}
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +78,7 @@ def test_the_parts_are_about_the_whole(profiles, target):
     found = profiles[target]
     assert 0.2 < found.ops_s / found.latency_s < 2
     assert found.share(*found.rows) + found.between_share == pytest.approx(1)
-    assert {"stem", "body.heavy", "large", "head"} <= {r.module for r in found.rows}
+    assert {"stem", "body.heavy", "large"} <= {r.module for r in found.rows}
     total = sum(r.macs for r in found.rows)
     assert sum(r.macs for r in found.grouped("kind")) == pytest.approx(total)
     assert total == pytest.approx(64 * 32**2 * (3 + 96 * 9) + 64 * 96 * 49 + 960, rel=0.01)
