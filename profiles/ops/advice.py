@@ -15,7 +15,7 @@ from .profile import OpProfile, Row
 
 # Shares below these are not worth a line; fractions of the peak that call for one.
 OUTSIDE, DEPTHWISE, PRODUCTS, MOVES, BETWEEN = 0.03, 0.05, 0.1, 0.1, 0.1
-LOW, HIGH = 0.3, 0.7
+LOW, HIGH = 0.3, 0.6
 DISTURBED = 0.1  # of the latency: what profiler and neighbours may add before it is doubtful
 # Parts of words, in small letters, for what moves numbers and computes none.
 MOVING = ("transpose", "permute", "reshape", "reorder", "copy", "concat", "slice", "split", "pad")
