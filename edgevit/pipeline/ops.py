@@ -7,6 +7,7 @@ from ..converters.artifact import Artifact
 from ..converters.target import check_host
 from ..errors import EdgevitError
 from ..profiles import peak
+from ..profiles.devices import host
 from ..profiles.ops.profile import OpProfile, Row
 from ..sandbox import TIMEOUT_S, Child
 
@@ -39,8 +40,10 @@ def profile_ops(
 def _profile(path: Path, threads: int, runs: int, warmup_s: float, timeout_s: float) -> OpProfile:
     artifact = Artifact.read(path, card_required=False)
     check_host(artifact.target)
-    with peak.probe(threads) as measure, Child(timeout_s=timeout_s) as child:
-        peaks = [measure(), measure()]  # the best counts: neighbours only make it smaller
+    cores = host.cores_for(threads)
+    with peak.probe(threads, cores) as machine, Child(timeout_s=timeout_s) as child:
+        child.call("edgevit.profiles.timed:pin", cores=list(cores))
+        peaks = [machine.best(), machine.best()]  # neighbours only make it smaller
         taken = child.call(
             "edgevit.profiles.ops.timing:take",
             target=artifact.target,
@@ -49,7 +52,7 @@ def _profile(path: Path, threads: int, runs: int, warmup_s: float, timeout_s: fl
             runs=runs,
             warmup_s=warmup_s,
         )
-        peaks += [measure(), measure()]
+        peaks += [machine.best(), machine.best()]
     rewrites = artifact.card.rewrites if artifact.card else None
     return OpProfile(
         file=path.name,
