@@ -97,7 +97,7 @@ def products(profile: OpProfile) -> Iterator[Advice]:
             yield Advice(
                 share, f"{said}, with {1 / per_mac:.0f} MACs per byte: its shapes suit no kernel"
             )
-        elif fraction >= HIGH:
+        elif HIGH <= fraction <= 1 + DISTURBED:  # above, the peak is in doubt
             yield Advice(share, f"{said}: only fewer MACs, or fewer bits, would make it faster")
 
 

@@ -75,6 +75,7 @@ def test_doubts():
     assert "100% longer" in line
     fast = Row("FullyConnected", "", (1,), "", 1e-3, 300e6, 4)
     assert "at up to 300% of the peak" in advice.doubts(profile(fast))[0]
+    assert said(profile(fast)) == []  # nothing is built on a peak in doubt
 
 
 def test_a_clock_of_whole_microseconds_gives_no_rate_of_a_few():
