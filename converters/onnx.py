@@ -56,24 +56,31 @@ class Onnx:
 
 
 class LoadedOnnx:
-    """An .onnx in ONNX Runtime's CPU provider."""
+    """An .onnx in ONNX Runtime's CPU provider.
 
-    def __init__(self, file: Path, threads: int) -> None:
+    profile: a folder for the profile and the graph that the runtime makes of the file.
+    """
+
+    def __init__(self, file: Path, threads: int, *, profile: Path | None = None) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(
+        if profile:
+            options.enable_profiling = True
+            options.profile_file_prefix = str(profile / "profile")
+            options.optimized_model_filepath = str(profile / "optimized.onnx")
+        self.session = onnxruntime.InferenceSession(
             file, options, providers=["CPUExecutionProvider"]
         )
         self.inputs = tuple(
-            Tensor(i.name, _dtype(i.type), tuple(i.shape)) for i in self._session.get_inputs()
+            Tensor(i.name, _dtype(i.type), tuple(i.shape)) for i in self.session.get_inputs()
         )
 
     def __call__(self, *arrays: Array) -> tuple[Array, ...]:
         names = [i.name for i in self.inputs]
-        return tuple(self._session.run(None, dict(zip(names, arrays, strict=True))))
+        return tuple(self.session.run(None, dict(zip(names, arrays, strict=True))))
 
 
 def _drop_repeated_casts(model: Any) -> None:

@@ -14,7 +14,8 @@ class Node:
 
     module: path in the user's model, "" where the file does not tell. partition: index of the
     delegate's graph it runs in, None outside. seconds: the estimate of cost.py. reason: why it is
-    outside. cures: names of rewrites that would remove it, none known where empty.
+    outside. cures: names of rewrites that would remove it, none known where empty. macs: its
+    multiply-accumulates; size_bytes: of all that it reads and writes, weights included.
 
     What only the lint asks for, and only some readers tell. dtype: of the result. inputs: shapes of
     what it reads, without constants. reads: where each of its inputs comes from: an operator,
@@ -34,6 +35,8 @@ class Node:
     reads: tuple[str, ...] = ()
     then: tuple[str, ...] = ()
     dilation: int = 1
+    macs: float = 0.0
+    size_bytes: int = 0
 
     @classmethod
     def from_dict(cls, d: dict[str, Any]) -> Self:

@@ -69,6 +69,7 @@ def _node(node: Any, shapes: Shapes) -> Node:
             macs = prod(sources[0]) * prod(sources[1][1:])
         case "Gemm" | "MatMul" | "MatMulInteger" if sources[0]:
             macs = prod(shape) * sources[0][-1]
+    moved_bytes = cost.size_bytes(used)
     return Node(
         op=node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}",
         shape=shape,
@@ -76,9 +77,11 @@ def _node(node: Any, shapes: Shapes) -> Node:
         partition=None,
         seconds=cost.seconds(
             macs=macs,
-            size_bytes=cost.size_bytes(used),
+            size_bytes=moved_bytes,
             factor=0.0 if node.op_type in FREE else 1.0,
         ),
+        macs=macs,
+        size_bytes=moved_bytes,
     )
 
 

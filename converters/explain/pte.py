@@ -1,6 +1,7 @@
 """ExecuTorch's .pte: chains of kernel and delegate calls, and the graphs inside XNNPACK's blobs."""
 
 import json
+import re
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -124,6 +125,7 @@ def _outside(plan: Any, call: Any, where: str) -> Node:
     elif name == "convolution" and len(tensors) > 1:
         macs = prod(shape) * prod(tensors[1].sizes[1:])
     factor = cost.PORTABLE_OPS.get(name, cost.PORTABLE)
+    moved_bytes = cost.size_bytes(sizes)
     odd = next((d.lower() for d in dtypes if d not in FLOATS), None)
     full = f"{name}.{overload}" if overload else name
     return Node(
@@ -131,9 +133,11 @@ def _outside(plan: Any, call: Any, where: str) -> Node:
         shape=shape,
         module=where,
         partition=None,
-        seconds=cost.seconds(macs=macs, size_bytes=cost.size_bytes(sizes), factor=factor),
+        seconds=cost.seconds(macs=macs, size_bytes=moved_bytes, factor=factor),
         reason=executorch_reason(full, odd_dtype=odd, rank=max([0, *(len(s) for s, _ in sizes)])),
         cures=executorch_cures(full),
+        macs=macs,
+        size_bytes=moved_bytes,
     )
 
 
@@ -189,8 +193,9 @@ def _inside(graph: dict[str, Any], partition: int) -> Iterable[tuple[Node, int, 
             macs = prod(shape) * node["group_input_channels"] * window
         elif window > 1:  # poolings
             macs = prod(shape) * window
-        spent = cost.seconds(macs=macs, size_bytes=cost.size_bytes(used), factor=factor)
-        made = Node(op, tuple(shape), "", partition, spent)
+        moved_bytes = cost.size_bytes(used)
+        spent = cost.seconds(macs=macs, size_bytes=moved_bytes, factor=factor)
+        made = Node(op, tuple(shape), "", partition, spent, macs=macs, size_bytes=moved_bytes)
         yield made, x["debug_handle"], node.get("output_id", -1)
 
 
@@ -221,5 +226,7 @@ def _xnn_graphs(blobs: list[bytes]) -> list[dict[str, Any]]:
             _run_flatc([*options, str(folder / "schema.fbs"), "--", *map(str, written)])
         for file in written:
             index = int(file.stem.removeprefix("graph"))
-            graphs[index] = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+            text = file.with_suffix(".json").read_text(encoding="utf-8")
+            # flatc writes the bounds of a ReLU as C does, which is no JSON.
+            graphs[index] = json.loads(re.sub(r": (-?)inf\b", r": \1Infinity", text))
     return graphs

@@ -73,6 +73,7 @@ def _node(op: str, sources: Sequence[Tensor], results: Sequence[Tensor]) -> Node
         reason = ""  # of stored fp16 weights: unpacked once
     sizes = [(t.shape, WIDTHS.get(t.dtype, 4)) for t in (*sources, *results)]
     macs, factor = _macs(op, sources, out), FACTORS.get(op, 1.0)
+    moved_bytes = cost.size_bytes(sizes)
     if op == "DEPTHWISE_CONV_2D":
         factor = cost.depthwise_factor(prod(sources[1].shape[1:3]))
     return Node(
@@ -82,13 +83,15 @@ def _node(op: str, sources: Sequence[Tensor], results: Sequence[Tensor]) -> Node
         partition=None,
         seconds=cost.seconds(
             macs=macs,
-            size_bytes=cost.size_bytes(sizes),
+            size_bytes=moved_bytes,
             factor=factor * (cost.BUILT_IN if reason else 1.0),
         ),
         reason=reason,
         cures=tflite_cures(op) if reason else (),
         dtype=out.dtype,
         inputs=tuple(t.shape for t in sources if not t.constant),
+        macs=macs,
+        size_bytes=moved_bytes,
     )
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ..errors import EdgevitError, NotOnThisSystem
+from ..errors import EdgevitError, InputError, NotOnThisSystem
 from .choices import artifacts_among
 from .screen import Screen, screened
 
@@ -17,6 +17,8 @@ from .screen import Screen, screened
 @click.option("--block", type=float, default=0.02, show_default=True, help="Seconds per block.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order in a round.")
 @click.option("--timeout", type=float, default=600, show_default=True, help="Seconds per step.")
+@click.option("--ops", is_flag=True, help="Time each operator, by the runtime's own profiler.")
+@click.option("--by", type=click.Choice(["op", "module", "kind"]), help="Group --ops; default op.")
 @click.option("--html", type=click.Path(path_type=Path), help="Write a page with the plots.")
 @click.option("--runs", type=click.Path(path_type=Path), help="Folder for the raw samples.")
 @screened
@@ -29,19 +31,40 @@ def command(
     block: float,
     seed: int,
     timeout: float,
+    ops: bool,
+    by: str | None,
     html: Path | None,
     runs: Path | None,
 ) -> None:
     """Measure artifacts side by side, in interleaved rounds, so that their ratios hold.
 
     Raw samples go to --runs, a folder `runs` beside the first artifact by default.
+
+    With --ops: where the time goes inside each artifact, operator by operator, and what would help.
     """
+    chosen = artifacts_among(paths)
+    if by and not ops:
+        raise InputError("--by groups operators; give --ops as well")
+    if ops:
+        if html or runs:
+            raise InputError("--ops keeps no samples and writes no page; --json has all rows")
+        from .ops import show
+
+        show(
+            screen,
+            chosen,
+            by=by or "op",
+            threads=threads,
+            runs=rounds,
+            warmup_s=warmup,
+            timeout_s=timeout,
+        )
+        return
     from ..pipeline.profile import profile
     from ..pipeline.report import page
     from ..profiles.report.table import rich_table, rows
     from ..profiles.run import Run
 
-    chosen = artifacts_among(paths)
     with screen.progress() as watch:
 
         def tell(what: str, done: int, total: int) -> None:
