@@ -1,6 +1,7 @@
 """ExecuTorch's .pte: chains of kernel and delegate calls, and the graphs inside XNNPACK's blobs."""
 
 import json
+import re
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -221,5 +222,7 @@ def _xnn_graphs(blobs: list[bytes]) -> list[dict[str, Any]]:
             _run_flatc([*options, str(folder / "schema.fbs"), "--", *map(str, written)])
         for file in written:
             index = int(file.stem.removeprefix("graph"))
-            graphs[index] = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+            text = file.with_suffix(".json").read_text(encoding="utf-8")
+            # What is clamped on one side only ends at infinity, which flatc writes as C does.
+            graphs[index] = json.loads(re.sub(r"(?<=: )(-?)inf\b", r"\1Infinity", text))
     return graphs
