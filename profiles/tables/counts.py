@@ -1,4 +1,4 @@
-"""Our counts of parameters and multiply-accumulates, held against the digits that a paper prints."""
+"""Our counts of parameters and multiply-accumulates against the digits that a paper prints."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

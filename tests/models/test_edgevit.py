@@ -8,7 +8,8 @@ import torch
 
 from edgevit.errors import InputError
 from edgevit.models import build
-from edgevit.models.edgevit import SHAPES, EdgeViT, SparseAttention, as_tokens
+from edgevit.models.edgevit import SHAPES, EdgeViT, Shape, SparseAttention, as_tokens
+from edgevit.pipeline.convert import convert
 from edgevit.program import counting
 
 # The paper's words apart from the code's table: widths, blocks; then what it prints, in M and G.
@@ -68,7 +69,7 @@ def test_sizes():
     with torch.device("meta"):
         net = EdgeViT(SHAPES["edgevit_xxs"], classes=7).eval()
         assert net(torch.zeros(2, 3, 160, 96)).shape == (2, 7)
-    with pytest.raises(InputError, match="100×100.*multiples of 32 pixels"):
+    with pytest.raises(InputError, match=r"100×100.*multiples of 32 pixels"):
         build("edgevit_xxs", input_size=100)
 
 
@@ -107,6 +108,15 @@ def test_attention_among_delegates(window):
     expected = spread.reshape(-1, c) @ p["proj.weight"].T + p["proj.bias"]
     with torch.no_grad():
         np.testing.assert_allclose(block(x)[0].numpy(), expected, rtol=0, atol=1e-11)
+
+
+@pytest.mark.needs("onnxruntime")
+def test_a_tiny_one_converts(tmp_path):
+    net = EdgeViT(Shape((8, 16), (1, 1), 8, windows=(2, 1), patches=(16, 2)), classes=5).eval()
+    (outcome,) = convert(
+        "tiny", to=["onnx"], out=tmp_path, model=(net, (torch.rand(1, 3, 64, 64),))
+    )
+    assert outcome.artifact.card.agreement.status == "agrees"
 
 
 def test_tokens_are_pixels_in_rows():

@@ -39,6 +39,7 @@ def test_a_table_that_is_not_there():
         load("efficientmo")
 
 
+@pytest.mark.slow
 def test_every_row_of_efficientmod_is_built_and_counted():
     table = load("efficientmod")
     found = {c.model: c for c in counts(table)}
