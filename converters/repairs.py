@@ -175,10 +175,12 @@ def keys_as_map(exported: "ExportedProgram") -> "ExportedProgram":
 
     aten, graph = torch.ops.aten, exported.graph
     for node in graph.nodes:
-        turned = keys = node.args[1] if node.target == aten.bmm.default else None
-        while getattr(turned, "target", None) == aten.reshape.default:
+        if node.target != aten.bmm.default:
+            continue
+        turned = keys = node.args[1]
+        while turned.target == aten.reshape.default:
             turned = turned.args[0]
-        if getattr(turned, "target", None) != aten.permute.default:
+        if turned.target != aten.permute.default:
             continue
         *_, a, b = turned.args[1]
         one, width, count = keys.meta["val"].shape
