@@ -163,3 +163,36 @@ def implicit_broadcasts(exported: "ExportedProgram") -> "ExportedProgram":
     exported.graph.eliminate_dead_code()
     exported.graph_module.recompile()
     return exported
+
+
+def keys_as_map(exported: "ExportedProgram") -> "ExportedProgram":
+    """q · kᵀ of a single head with k turned as a map of a × b keys, in place, for litert-torch.
+
+    0.10 makes it a FULLY_CONNECTED with computed weights, which XNNPACK leaves outside; of a map it
+    does not. A prime number of keys makes no map, and stays outside.
+    """
+    import torch
+
+    aten, graph = torch.ops.aten, exported.graph
+    for node in graph.nodes:
+        if node.target != aten.bmm.default:
+            continue
+        turned = keys = node.args[1]
+        while turned.target == aten.reshape.default:
+            turned = turned.args[0]
+        if turned.target != aten.permute.default:
+            continue
+        *_, a, b = turned.args[1]
+        one, width, count = keys.meta["val"].shape
+        side = next((s for s in range(math.isqrt(count), 1, -1) if count % s == 0), 1)
+        if a != b + 1 or one > 1 or side == 1:
+            continue
+        with graph.inserting_before(node):
+            x = graph.call_function(aten.permute.default, (keys, [0, 2, 1]))
+            x = graph.call_function(aten.reshape.default, (x, [1, count // side, side, width]))
+            x = graph.call_function(aten.permute.default, (x, [0, 3, 1, 2]))
+            x = graph.call_function(aten.reshape.default, (x, [1, width, count]))
+        node.update_arg(1, x)
+    exported.graph.eliminate_dead_code()
+    exported.graph_module.recompile()
+    return exported

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from .repairs import implicit_broadcasts, linear_over_rows
+from .repairs import implicit_broadcasts, keys_as_map, linear_over_rows
 from .rewrites import NAMES
 from .target import Array, Loaded, Placement, Tensor, require
 
@@ -29,7 +29,7 @@ class TFLite:
         require("tflite", self.needs)
         import litert_torch
 
-        exported = linear_over_rows(implicit_broadcasts(program.exported))
+        exported = linear_over_rows(keys_as_map(implicit_broadcasts(program.exported)))
         litert_torch.convert(exported.module(), program.inputs).export(str(file))
         if precision == "fp16":
             _store_weights_in_half(file)

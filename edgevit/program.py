@@ -95,7 +95,7 @@ def export(module: nn.Module, inputs: Sequence[Tensor], *, name: str) -> Program
     """
     inputs = [t.clone() for t in inputs]  # a module may write into its input
     try:
-        with _counting() as flops:
+        with counting() as flops:
             outputs = outputs_of(module, inputs)
     except Exception as e:
         shapes = ", ".join(str(list(t.shape)) for t in inputs)
@@ -121,8 +121,8 @@ def export(module: nn.Module, inputs: Sequence[Tensor], *, name: str) -> Program
 
 
 @contextmanager
-def _counting() -> Iterator[FlopCounterMode]:
-    """Count what convolutions and products cost, 2 for each multiply-accumulate.
+def counting() -> Iterator[FlopCounterMode]:
+    """Count what convolutions and products cost in here, 2 for each multiply-accumulate.
 
     Attention is computed from its parts meanwhile: torch 2.13 counts nothing in the fused kernels
     that the CPU takes, neither of scaled_dot_product_attention nor of nn.MultiheadAttention.

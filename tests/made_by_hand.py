@@ -113,7 +113,7 @@ from pathlib import Path
 from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 from executorch.exir import to_edge_transform_and_lower
 net = torch.nn.Sequential(
-    torch.nn.Linear(8, 16), torch.nn.LayerNorm(16), torch.nn.Linear(16, 4)
+    torch.nn.Linear(8, 16), torch.nn.LayerNorm(16), torch.nn.Linear(16, 4), torch.nn.ReLU()
 ).eval()
 edge = to_edge_transform_and_lower(
     torch.export.export(net, (torch.zeros(3, 8),)), partitioner=[XnnpackPartitioner()]

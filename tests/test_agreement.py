@@ -38,6 +38,8 @@ SIDES = {
 MORE_SIDES = {
     "efficientmod_xs": 64,
     "efficientmod_s_conv": 64,
+    "edgevit_xxs": 64,
+    "mobileformer_508m": 64,
     "mobilenetv4_conv_small": 64,
     "mobileone_s1": 64,
     "starnet_s1": 64,

@@ -153,6 +153,13 @@ CASES = (
         lambda: _between(lambda m, x: F.interpolate(x, scale_factor=2)),
         (1, 64, 14, 14),
     ),
+    Case(
+        ("windows_by_product",),
+        lambda: _between(
+            lambda m, x: m.spread(x), spread=nn.ConvTranspose2d(64, 64, 2, stride=2, groups=64)
+        ),
+        (1, 64, 14, 14),
+    ),
     Case(("roll_by_cat",), lambda: _between(lambda m, x: x.roll((3, 3), (2, 3))), MAP),
     Case(
         ("channel_shuffle_by_permute",),

@@ -1,10 +1,16 @@
-"""Nearest-neighbour upsampling as two products with a matrix of zeros and ones.
+"""Upsampling as products: nearest-neighbour, and depthwise with windows that do not overlap.
 
     before   x ── upsample_nearest2d
     after    x ── linear(rows picked from W) ── turn ── linear(rows picked from H) ── turn back
 
+    before   x ── conv_transpose2d(groups=C, kernel r, stride r)
+    after    x as [H, 1, W, 1, C] · kernel as [r, 1, r, C] ── as [H·r, W·r, C]
+
 Why: XNNPACK has no nearest-neighbour resize; in ExecuTorch it is a partition boundary and a kernel
-17 times slower than ONNX Runtime's. A one and zeros pick a value exactly.
+17 times slower than ONNX Runtime's. A one and zeros pick a value exactly. Transposed convolutions
+have no depthwise kernel in XNNPACK, and LiteRT's converter writes C of one channel each, joined by
+a concatenation that the delegate leaves outside; a product that broadcasts is the same numbers.
+Not when: factors are not whole, or windows overlap or leave gaps.
 """
 
 from typing import cast
@@ -12,7 +18,7 @@ from typing import cast
 import torch
 from torch.fx import Node
 
-from .graph import Graph, aten, dtype, shape_of
+from .graph import Graph, arguments, aten, dtype, shape_of
 from .rule import Refused, rule
 
 
@@ -31,4 +37,22 @@ def nearest_by_products(g: Graph, node: Node) -> Node | None:
     return x
 
 
-RULES = (nearest_by_products,)
+@rule(aten.conv_transpose2d.input)
+def windows_by_product(g: Graph, node: Node) -> Node | None:
+    """A pixel that fills a window of its own is its value times the kernel."""
+    x, kernel, bias, stride, padding, more, groups, dilation = arguments(node)
+    n, c, h, w = shape_of(x)
+    _, outputs, *window = shape_of(kernel)
+    if (groups, outputs) != (c, 1):
+        return None
+    if (list(stride) * 2)[:2] != window or any(padding) or any(more) or set(dilation) != {1}:
+        raise Refused("its windows overlap, or are cut or apart")
+    pixels = g.reshape(g.permute(x, [0, 2, 3, 1]), [n * h, 1, w, 1, c])
+    product = g(aten.mul.Tensor, pixels, g.permute(kernel, [2, 1, 3, 0]))
+    if bias is not None:
+        product = g(aten.add.Tensor, product, bias)
+    filled = g.reshape(product, [n, h * window[0], w * window[1], c])
+    return g.permute(filled, [0, 3, 1, 2])
+
+
+RULES = (nearest_by_products, windows_by_product)

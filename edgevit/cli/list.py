@@ -1,16 +1,39 @@
 """edgevit list"""
 
+from dataclasses import asdict
+
 import click
 
 from .screen import Screen, screened
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["models", "targets"]), default="models")
+@click.argument("what", type=click.Choice(["models", "targets", "tables"]), default="models")
+@click.argument("table", required=False)
+@click.option("--counts", is_flag=True, help="A table's parameters and MACs beside our own.")
 @screened
-def command(screen: Screen, what: str) -> None:
-    """List the models we vouch for, or the targets."""
-    rows = _models() if what == "models" else _targets()
+def command(screen: Screen, what: str, table: str | None, counts: bool) -> None:
+    """List the models we vouch for, the targets, the tables that others published, or one TABLE.
+
+    \b
+    edgevit list tables
+    edgevit list tables efficientmod --counts
+    """
+    if table is not None and what != "tables":
+        raise click.UsageError(f"only tables have names to list; leave out {table!r}")
+    if counts and table is None:
+        raise click.UsageError("--counts needs the name of a table: list tables efficientmod")
+    if table is not None:
+        _show_table(screen, table, counts=counts)
+        return
+    rows = {"models": _models, "targets": _targets, "tables": _tables}[what]()
+    _show(screen, rows)
+    if what == "models":
+        screen.show("also timm:NAME for any model of timm, and path/to/file.py:callable")
+    screen.json(rows)
+
+
+def _show(screen: Screen, rows: list[dict[str, object]]) -> None:
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 1), pad_edge=False)
@@ -19,9 +42,60 @@ def command(screen: Screen, what: str) -> None:
     for row in rows:
         table.add_row(*map(str, row.values()))
     screen.show(table)
-    if what == "models":
-        screen.show("also timm:NAME for any model of timm, and path/to/file.py:callable")
-    screen.json(rows)
+
+
+def _show_table(screen: Screen, name: str, *, counts: bool) -> None:
+    from ..profiles.tables import PUBLISHED, load
+
+    found = load(name)
+    document = asdict(found) | {"devices": found.devices, "said": PUBLISHED}
+    screen.show(f"{found.title} – {PUBLISHED}")
+    if counts:
+        document["counts"] = _counts(screen, name)
+    else:
+        _show(screen, [dict(row) for row in found.rows])
+    for key in ("device", "protocol", "source", "baseline", "note"):
+        if said := getattr(found, key):
+            screen.show(f"{key}: {said}")
+    screen.json(document)
+
+
+def _counts(screen: Screen, name: str) -> list[dict[str, object]]:
+    """Each row's counts and ours, then a sentence for each that disagrees."""
+    from ..profiles.tables import load
+    from ..profiles.tables.counts import counts
+
+    found = list(counts(load(name)))
+    rows: list[dict[str, object]] = [
+        {
+            "row": c.row,
+            "model": c.model,
+            "params M": f"{c.params_m:.3f}",
+            "printed": c.printed_params_m,
+            "MACs G": f"{c.macs_g:.3f}",
+            "printed ": c.printed_macs_g,
+            "": "agrees" if c.agrees else "differs",
+        }
+        for c in found
+    ]
+    _show(screen, rows)
+    screen.show(*(f"{c.row}: {c.why}" for c in found if not c.agrees))
+    return [asdict(c) for c in found]
+
+
+def _tables() -> list[dict[str, object]]:
+    from ..profiles.tables import NAMES, load
+
+    return [
+        {
+            "table": table.name,
+            "title": table.title,
+            "rows": len(table.rows),
+            "devices": "; ".join(table.devices),
+            "source": table.source,
+        }
+        for table in map(load, NAMES)
+    ]
 
 
 def _models() -> list[dict[str, object]]:

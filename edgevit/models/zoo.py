@@ -53,6 +53,10 @@ _ROWS = (
     _own("efficientmod_xs", 6.628, "modulation, a few attention blocks"),
     _own("efficientmod_s", 12.897, "modulation, a few attention blocks"),
     _own("efficientmod_s_conv", 12.872, "modulation only"),
+    _own("edgevit_xxs", 4.068, "convolutions, attention among delegates"),
+    _own("edgevit_xs", 6.770, "convolutions, attention among delegates"),
+    _own("edgevit_s", 13.108, "convolutions, attention among delegates"),
+    _own("mobileformer_508m", 14.792, "MobileNet and six tokens, side by side"),
     _timm("mobilenetv2_100", 3.505, _CONV),
     _timm("mobilenetv2_140", 6.109, _CONV),
     _timm("mobilenetv4_conv_small", 3.774, _CONV),
@@ -86,7 +90,6 @@ MODELS: dict[str, Entry] = {row.name: row for row in _ROWS}
 
 
 def build_own(name: str, *, asked: Asked) -> "Model":
-    from .efficientmod import SHAPES, EfficientMod
     from .model import Model
 
     if asked.pretrained:
@@ -95,12 +98,24 @@ def build_own(name: str, *, asked: Asked) -> "Model":
             "with --weights FILE"
         )
     size = asked.input_size or 224
-    module = EfficientMod(SHAPES[name], classes=asked.num_classes or 1000)
-    preprocess = Preprocess(size, size, crop_fraction=0.9)
+    module = own_net(name, classes=asked.num_classes or 1000)
+    crop_fraction = 0.9 if name.startswith("efficientmod") else 0.875
+    preprocess = Preprocess(size, size, crop_fraction=crop_fraction)
     inputs = example((3, size, size), seed=asked.seed)
     if asked.input_size is not None:
         try_forward(module, inputs, name=name, input_size=asked.input_size)
     return Model(name, module, inputs, preprocess)
+
+
+def own_net(name: str, *, classes: int = 1000) -> "nn.Module":
+    """The module of a model whose code is ours, with torch's random weights."""
+    from . import edgevit, efficientmod, mobileformer
+
+    if name in edgevit.SHAPES:
+        return edgevit.EdgeViT(edgevit.SHAPES[name], classes=classes)
+    if name in mobileformer.SHAPES:
+        return mobileformer.MobileFormer(mobileformer.SHAPES[name], classes=classes)
+    return efficientmod.EfficientMod(efficientmod.SHAPES[name], classes=classes)
 
 
 def build_timm(name: str, *, timm_name: str, asked: Asked) -> "Model":

@@ -9,7 +9,6 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any
 
 from .. import models
 from ..converters.artifact import Artifact
@@ -21,6 +20,7 @@ from ..profiles.devices import host
 from ..profiles.reproduce import Reproduced, reproduced
 from ..profiles.run import LIKE, Run
 from ..profiles.tables import Table, load
+from ..profiles.tables.table import Row
 from ..profiles.variant import Item
 from ..recipe import Recipe
 from ..sandbox import Child
@@ -30,7 +30,6 @@ from .convert import Limits, convert
 PROTOCOL = (50, 80)  # warm-ups and timed runs, of which the papers print the mean
 FOLDED = ("affine", "branches")  # before they take times, the papers fold what only training needs
 PAPERS = "onnx"  # the runtime that papers time on CPUs: there the table is of the plain form alone
-Row = dict[str, Any]
 Watch = Callable[[str, str], None]
 
 
@@ -69,14 +68,14 @@ def bench(
             yield bench.row(row, made[baseline["model"]].result(), files)
         except EdgevitError as e:
             yield type(e)(f"{row['row']}: {e}")
-        watch(str(row["row"]), "done")
+        watch(row["row"], "done")
 
 
 def _chosen(table: Table, names: Sequence[str], every: int) -> list[Row]:
     known = {key: row for row in table.rows for key in (row["row"], row["model"])}
     for name in names:
         lookup("row", name, known)
-    picked = [known[name] for name in names] or sorted(table.rows, key=lambda r: r["cpu_ms"])
+    picked = [known[name] for name in names] or sorted(table.rows, key=lambda r: float(r["cpu_ms"]))
     return [row for i, row in enumerate(picked) if i % every == 0]
 
 
@@ -101,9 +100,9 @@ class _Bench:
         return {form: self._file(row, form, rewrites) for form, rewrites in forms.items()}
 
     def _file(self, row: Row, form: str, rewrites: tuple[str, ...] | None) -> Artifact:
-        name = str(row["model"])
+        name = row["model"]
         folder = self.out / form
-        self.watch(str(row["row"]), f"convert, {form}")
+        self.watch(row["row"], f"convert, {form}")
         (outcome,) = convert(
             Recipe(name if name in models.MODELS else f"timm:{name}", rewrites=rewrites),
             to=[self.target],
@@ -116,13 +115,13 @@ class _Bench:
         return outcome.artifact
 
     def row(self, row: Row, base: dict[str, Artifact], made: dict[str, Artifact]) -> Reproduced:
-        folder = self.out / "runs" / str(row["model"])
+        folder = self.out / "runs" / row["model"]
         runs = self._known(folder, made) or self._measured(folder, row, base, made)
         return reproduced(
             row["row"],
             row["model"],
-            paper_ms=row["cpu_ms"],
-            baseline_ms=self.baseline["cpu_ms"],
+            paper_ms=float(row["cpu_ms"]),
+            baseline_ms=float(self.baseline["cpu_ms"]),
             baseline=runs["baseline"],
             plain=runs["plain"],
             rewritten=runs.get("rewritten"),
@@ -142,7 +141,7 @@ class _Bench:
     def _measured(
         self, folder: Path, row: Row, base: dict[str, Artifact], made: dict[str, Artifact]
     ) -> dict[str, Run]:
-        self.watch(str(row["row"]), "measure")
+        self.watch(row["row"], "measure")
         items = {"baseline": _item(base["plain"])}
         items |= {form: _item(file) for form, file in made.items()}
         runs = dict(

@@ -192,4 +192,20 @@ def test_doctor_and_list_speak_json():
     assert {t["target"] for t in doctor["targets"]} == {"executorch", "tflite", "coreml", "onnx"}
     assert doctor["machine"]["cores"] >= 1
     models = json.loads(run("list", "models", "--json").stdout)
+    tables = json.loads(run("list", "tables", "--json").stdout)
+    assert {"efficientmod", "iphone_12", "qualcomm_ai_hub"} <= {t["table"] for t in tables}
     assert {"efficientmod_xxs", "deit_tiny", "mobilenetv2_100"} <= {m["model"] for m in models}
+
+
+def test_a_published_table_says_that_it_is_one():
+    shown = CliRunner().invoke(cli, ["list", "tables", "raspberry_pi_5"]).output
+    assert "published, not measured here" in shown
+    assert "10.89" in shown
+    told = json.loads(CliRunner().invoke(cli, ["list", "tables", "pixel", "--json"]).output)
+    assert (told["said"], told["devices"]) == (
+        "published, not measured here",
+        ["Pixel 6", "Pixel 8"],
+    )
+    assert told["rows"][0]["latency_ms"] == "2.4"
+    for wrong in (["models", "pixel"], ["tables", "--counts"]):
+        assert CliRunner().invoke(cli, ["list", *wrong]).exit_code == 2

@@ -110,6 +110,25 @@ def test_an_expand_stays_where_it_makes_the_shape():
     assert torch.equal(program.module()(x), Square()(x))
 
 
+class OneHead(nn.Module):
+    def forward(self, q, k):
+        return torch.bmm(q, k.permute(0, 2, 1))
+
+
+@pytest.mark.parametrize(("keys", "reshapes"), [(12, 2), (25, 2), (13, 0)])
+def test_keys_of_one_head_are_turned_as_a_map(keys, reshapes):
+    q, k = torch.randn(1, 5, 4), torch.randn(1, keys, 4)
+    program = repairs.keys_as_map(torch.export.export(OneHead(), (q, k)))
+    assert targets(program).count(torch.ops.aten.reshape.default) == reshapes
+    assert torch.equal(program.module()(q, k), OneHead()(q, k))
+
+
+def test_keys_of_more_heads_stay():
+    inputs = torch.randn(2, 5, 4), torch.randn(2, 12, 4)
+    program = repairs.keys_as_map(torch.export.export(OneHead(), inputs))
+    assert torch.ops.aten.reshape.default not in targets(program)
+
+
 CURED = [
     ("executorch", nn.GroupNorm(1, 128), (1, 128, 64, 64)),
     ("executorch", nn.Sequential(nn.Conv2d(4, 4, 1), nn.Softmax(-1)), (1, 4, 6, 6)),

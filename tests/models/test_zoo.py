@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from edgevit.errors import InputError, UnknownName, WeightsError
 from edgevit.models import MODELS, build
-from edgevit.models.efficientmod import SHAPES, EfficientMod
+from edgevit.models.zoo import own_net
 from edgevit.weights import digest
 
 
@@ -19,7 +19,7 @@ def test_the_table(name):
     entry = MODELS[name]
     with torch.device("meta"):
         if entry.timm_name is None:
-            module, side = EfficientMod(SHAPES[name]), 224
+            module, side = own_net(name), 224
         else:
             module = timm.create_model(entry.timm_name)
             side = timm.data.resolve_model_data_config(module)["input_size"][1]
