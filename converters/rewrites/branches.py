@@ -48,7 +48,8 @@ def branches_into_one(g: Graph, node: Node) -> Node | None:
         return None  # the whole sum is taken at its last addition
     parts = _parts(node)
     maps = {cast(Node, p.args[0]): None for p in parts if _is_convolution(p)}
-    before, refused = len(parts), []
+    before = len(parts)
+    refused: list[str] = []
     for x in maps:
         parts = _merged(g, parts, x, refused)
     if len(parts) == before:

@@ -21,6 +21,7 @@ COMMANDS = (
     "verify",
     "explain",
     "scan",
+    "compare",
     "profile",
     "report",
     "bench",
