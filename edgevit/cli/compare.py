@@ -12,7 +12,7 @@ from .screen import Screen, screened
 from .tables import table_of
 
 
-class Percent(click.ParamType):
+class Percent(click.ParamType):  # type: ignore[type-arg]
     name = "percent"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> float:

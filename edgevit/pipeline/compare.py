@@ -41,7 +41,7 @@ def compare(a: Path, b: Path) -> list[Compared]:
     sides = _side(a), _side(b)
     names = [(name, name) for name in sides[0] if name in sides[1]]
     if not names and len(sides[0]) == len(sides[1]) == 1:
-        names = [(*sides[0], *sides[1])]
+        names = list(zip(*sides, strict=True))
     if not names:
         held = " and ".join(
             f"{path} holds {', '.join(side)}" for path, side in zip((a, b), sides, strict=True)
