@@ -28,6 +28,7 @@ QUICK = {"every": 3, "rounds": 20}
 @click.option("--rounds", type=click.IntRange(1), default=30, show_default=True)
 @click.option("--quick", is_flag=True, help="Every third row, in 20 rounds.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), default="bench", show_default=True)
+@click.option("--html", type=click.Path(path_type=Path), help="Write a page with the plots.")
 @screened
 def efficientmod(
     screen: Screen,
@@ -38,26 +39,28 @@ def efficientmod(
     rounds: int,
     quick: bool,
     out: Path,
+    html: Path | None,
 ) -> None:
     """Reproduce the latency table of EfficientMod (ICLR 2024): 25 mobile backbones.
 
     Each row runs interleaved with MobileNetV2×1.0, since milliseconds belong to one machine and
     proportions travel. Stopped, it goes on where it was, from what is in the folder -o.
     """
-    from ..pipeline.bench import bench
+    from ..pipeline.bench import bench, page, why
     from ..profiles.reproduce import Reproduced, summary
 
     if column == "gpu":
         screen.note("the GPU column, ONNX Runtime on CUDA, is not measured yet; --column cpu is")
-        screen.json({"rows": [], "summary": None})
+        screen.json({"rows": [], "off": {}, "summary": None})
         return
     settings: dict[str, Any] = {"every": 1, "rounds": rounds} | (QUICK if quick else {})
+    folder = out / "efficientmod"
     names = [name.strip() for name in rows.split(",") if name.strip()]
     with screen.progress() as watch:
         found = list(
             bench(
                 "efficientmod",
-                out=out / "efficientmod",
+                out=folder,
                 rows=names,
                 target=target,
                 threads=threads,
@@ -65,12 +68,26 @@ def efficientmod(
                 **settings,
             )
         )
-    done = [row for row in found if isinstance(row, Reproduced)]
+        done = [row for row in found if isinstance(row, Reproduced)]
+        off = {}
+        for row in done:
+            if row.far_off:
+                watch("why", row.row)
+                off[row.row] = why(folder, target, row)
+        if off:
+            watch("why", "done")
     whole = summary(done)
     screen.show(*_table(done), *_said(whole))
-    screen.json({"rows": [_row(row) for row in done], "summary": whole and asdict(whole)})
+    for name, reason in off.items():
+        screen.show(Text(f"{name} is off by more than a third: {reason}"))
+    screen.json(
+        {"rows": [_row(row) for row in done], "off": off, "summary": whole and asdict(whole)}
+    )
     if done:
-        screen.note(f"files and raw samples: {out / 'efficientmod' / target}")
+        screen.note(f"files and raw samples: {folder / target}")
+    if done and html:
+        page(html, "efficientmod", folder, target, done)
+        screen.note(f"page: {html}")
     screen.end([row for row in found if isinstance(row, EdgevitError)])
 
 

@@ -17,6 +17,8 @@ from ..errors import EdgevitError, InputError
 from ..lookup import lookup
 from ..profiles import bench as loop
 from ..profiles.devices import host
+from ..profiles.report import contents, html
+from ..profiles.report.scatter import Point
 from ..profiles.reproduce import Reproduced, reproduced
 from ..profiles.run import LIKE, Run
 from ..profiles.tables import Table, load
@@ -26,6 +28,7 @@ from ..recipe import Recipe
 from ..sandbox import Child
 from ..staging import write_text
 from .convert import Limits, convert
+from .ops import profile_ops
 
 PROTOCOL = (50, 80)  # warm-ups and timed runs, of which the papers print the mean
 FOLDED = ("affine", "branches")  # before they take times, the papers fold what only training needs
@@ -69,6 +72,44 @@ def bench(
         except EdgevitError as e:
             yield type(e)(f"{row['row']}: {e}")
         watch(row["row"], "done")
+
+
+def why(out: Path, target: str, row: Reproduced) -> str:
+    """What a row's time goes into: the three heaviest kinds of operators."""
+    file = out / target / "plain" / row.measured.context.artifact
+    (found,) = profile_ops([file], runs=10)
+    if isinstance(found, EdgevitError):
+        return f"its operators cannot be timed: {found}"
+    heaviest = [
+        f"{found.share(kind):.0%} {kind.kind}"
+        + (f" at {of_peak:.0%} of peak" if (of_peak := found.of_peak(kind)) else "")
+        for kind in found.grouped("kind")[:3]
+    ]
+    return ", ".join(heaviest)
+
+
+def page(file: Path, table: str, out: Path, target: str, rows: Sequence[Reproduced]) -> None:
+    """The report of these rows, with the paper's times and accuracies beside ours, as HTML."""
+    found = load(table)
+    printed = {row["model"]: row["top1_pct"] or row["top1_distilled_pct"] for row in found.rows}
+    first = rows[0]
+    base_ms = first.measured.median_s * 1e3 / first.times.value
+    points = [Point(found.baseline, first.paper_ms / first.paper_times, base_ms)]
+    accuracy = []
+    for row in rows:
+        ms, low, high = (base_ms * v for v in (row.times.value, row.times.low, row.times.high))
+        if row.row != found.baseline:
+            points.append(Point(row.row, row.paper_ms, ms, low, high))
+        if printed[row.model]:
+            accuracy.append(Point(row.row, ms, float(printed[row.model])))
+    files = [Artifact.read(out / target / "plain" / r.measured.context.artifact) for r in rows]
+    html.write(
+        file,
+        contents=contents.gather([(artifact, []) for artifact in files], left_out={}),
+        title=found.title,
+        against_paper=points,
+        accuracy=accuracy,
+    )
 
 
 def _chosen(table: Table, names: Sequence[str], every: int) -> list[Row]:

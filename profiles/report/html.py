@@ -56,19 +56,25 @@ OUTSIDE: tuple[Column, ...] = (
 
 
 def write(
-    file: Path, *, contents: Contents, title: str, against_paper: Sequence[Point] = ()
+    file: Path,
+    *,
+    contents: Contents,
+    title: str,
+    against_paper: Sequence[Point] = (),
+    accuracy: Sequence[Point] = (),
 ) -> Path:
     """Write the page to `file`.
 
     against_paper: latencies of a paper (x) and of this machine (y, low, high) in ms; the first is
-    the base, MobileNetV2×1.0 in most papers, and all are shown as multiples of it.
+    the base, MobileNetV2×1.0 in most papers, and all are shown as multiples of it. accuracy: the
+    latter (x) with the paper's top-1 accuracy in percent (y).
     """
     sections = {
+        "Papers": _papers(against_paper, accuracy),
         "Artifacts": FILTER + html(_count(contents), COLUMNS, _rows(contents), sortable=True),
         "Speed": "\n".join(
             of_session(session, number) for number, session in enumerate(contents.sessions, 1)
         ),
-        "Papers": _papers(against_paper),
         "Agreement": _agreement(contents.entries),
         "Placement": _placement(contents.entries),
         "Doubts": _items(doubt_lines([row for s in contents.sessions for row in s.rows])),
@@ -106,7 +112,7 @@ def _count(contents: Contents) -> str:
     return ", ".join(f"{n} {what}{'s' * (n != 1)}" for what, n in counts.items() if n)
 
 
-def _papers(points: Sequence[Point]) -> str:
+def _papers(points: Sequence[Point], accuracy: Sequence[Point]) -> str:
     if not points:
         return ""
     base = points[0]
@@ -118,9 +124,11 @@ def _papers(points: Sequence[Point]) -> str:
     ]
     x, y = (f"latency {where}, × {base.name}" for where in ("in the paper", "measured"))
     said = "<p>On the line a model is as fast, against the first, as in the paper.</p>"
-    return said + scatter(
-        ratios, title="Latency here and in the paper", x=x, y=y, same=True, log=True
-    )
+    plots = [scatter(ratios, title="Latency here and in the paper", x=x, y=y, same=True, log=True)]
+    if accuracy:
+        title = "The paper's accuracy over latency here"
+        plots.append(scatter(accuracy, title=title, x="ms", y="paper's top-1 %"))
+    return "\n".join([said, *plots])
 
 
 def _agreement(entries: Sequence[Entry]) -> str:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgevit.errors import EdgevitError, InputError
-from edgevit.profiles.compare import Ratio, ratio
+from edgevit.profiles.compare import Ratio, control, ratio
 from edgevit.profiles.run import Run
 from edgevit.profiles.stability import doubts
 
@@ -70,6 +70,10 @@ def rich_table(results: Sequence[Result], *, width: int = 120) -> Table:
         what = f"{row['artifact']}\n  {row['runtime']}, {row['placement']}"
         table.add_row(Text(what), *cells, row["speed_text"])
     below = [Text(f"✗ {row['error']}", style="red") for row in table_rows if "error" in row]
+    for row in table_rows:
+        if row.get("control_text"):
+            said = f"A/A: {row['artifact']} against itself, in two processes: {row['control_text']}"
+            below.append(Text(said, style="dim"))
     below += [Text(f"? {line}", style="yellow") for line in doubt_lines(table_rows)]
     if below:
         table.caption = Text("\n").join(below)
@@ -111,6 +115,7 @@ def _row(run: Run, base: Run) -> dict[str, Any]:
         "speed_high": against.high if against else None,
         "speed_text": str(against) if against else "–",
         "verdict": against.verdict if against else None,
+        "control_text": str(twin) if (twin := control(run)) else "",
         "doubts": [vars(doubt) for doubt in doubts(run)],
         "not_comparable": refusal,
     }

@@ -20,7 +20,7 @@ TABLE = Table(
     source="",
     baseline="E",
     rows=tuple(
-        {"row": row, "model": net, "cpu_ms": ms, "input_px": "160"}
+        {"row": row, "model": net, "cpu_ms": ms, "top1_pct": "60"}
         for row, net, ms in zip("ERX", NETS, ("1.0", "2.0", "3.0"), strict=True)
     ),
 )
@@ -49,6 +49,10 @@ def test_rows_come_out_and_a_stopped_bench_goes_on(tmp_path, monkeypatch):
     assert str(rows[2]).startswith("X: ")
     assert rows[0].times.low <= 1.05  # the baseline against itself
     assert rows[1].as_printed_ms > 0
+    assert "Conv" in pipeline.why(tmp_path, "onnx", rows[1])
+    page = tmp_path / "page.html"
+    pipeline.page(page, "tiny", tmp_path, "onnx", rows[:2])
+    assert "latency in the paper, × E" in page.read_text(encoding="utf-8")
 
 
 def test_unknown_rows_and_tables_are_named(tmp_path):
@@ -62,4 +66,4 @@ def test_without_a_gpu_its_column_says_so_and_nothing_fails():
     done = CliRunner().invoke(efficientmod, ["--column", "gpu", "--json"])
     assert done.exit_code == 0
     assert "GPU" in done.stderr
-    assert json.loads(done.stdout) == {"rows": [], "summary": None}
+    assert json.loads(done.stdout) == {"rows": [], "off": {}, "summary": None}
