@@ -5,11 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.text import Text
 
 from ..errors import Disagreement
 from .screen import Screen, screened
-from .tables import table_of
 
 
 class Percent(click.ParamType):  # type: ignore[type-arg]
@@ -36,7 +34,10 @@ def command(screen: Screen, a: Path, b: Path, max_slower: float | None) -> None:
     \b
     edgevit compare out/runs-before out/runs --max-slower 3%
     """
+    from rich.text import Text
+
     from ..pipeline.compare import compare
+    from .tables import table_of
 
     found = compare(a, b)
     table = table_of(

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.table import Table
-from rich.text import Text
 
 from ..errors import EdgevitError
 from .choices import TARGET_NAMES
 from .screen import Screen, screened
-from .tables import table_of
 
 if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
     from ..profiles.reproduce import Reproduced, Summary
 
 QUICK = {"every": 3, "rounds": 20}
@@ -46,6 +46,8 @@ def efficientmod(
     Each row runs interleaved with MobileNetV2×1.0, since milliseconds belong to one machine and
     proportions travel. Stopped, it goes on where it was, from what is in the folder -o.
     """
+    from rich.text import Text
+
     from ..pipeline.bench import bench, page, why
     from ..profiles.reproduce import Reproduced, summary
 
@@ -91,7 +93,11 @@ def efficientmod(
     screen.end([row for row in found if isinstance(row, EdgevitError)])
 
 
-def _table(rows: Sequence["Reproduced"]) -> list[Table]:
+def _table(rows: Sequence["Reproduced"]) -> list["Table"]:
+    from rich.text import Text
+
+    from .tables import table_of
+
     if not rows:
         return []
     faster = any(row.faster for row in rows)
@@ -122,7 +128,9 @@ def _table(rows: Sequence["Reproduced"]) -> list[Table]:
     return [table]
 
 
-def _said(whole: "Summary | None") -> list[Text]:
+def _said(whole: "Summary | None") -> list["Text"]:
+    from rich.text import Text
+
     if whole is None:
         return []
     noise = (
