@@ -1,0 +1,122 @@
+"""Token merging (ToMe): the r most alike pairs of tokens become one each, r fixed at build time.
+
+    tokens    a0 b0 a1 b1 a2 ...       every other token is in A, the rest in B
+    match     each a to the b whose key has the largest cosine with its own
+    merge     the r best matched a's go into their b: x_b = Σ size · x / Σ size
+    result    the a's that are left, in order, then all of B: N − r tokens
+
+Bolya et al., Token Merging: Your ViT But Faster, ICLR 2023 (arXiv 2210.09461), section 3. What the
+paper leaves open is decided so: exact ties go to the lower index, in both searches; tokens at the
+front can be protected, which are neither merged into others nor others into them.
+
+Two forms of one definition. `merged_by_index` sorts and scatters, as a person would write it.
+`Merging` has neither indices nor integers, which mobile delegates refuse: comparisons are
+differences, scaled until they are 0 or 1, and selections are products with what comes out.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from edgevit.errors import InputError
+
+# Two floats that differ do so by far more than 2⁻¹⁰⁰ where cosines lie.
+DECIDE = 2.0**100
+NEVER = -4.0  # less than any cosine
+
+
+def split(x: Tensor) -> tuple[Tensor, Tensor]:
+    """A and B: tokens 0, 2, 4, ... and 1, 3, 5, ... of [B, N, C], by views and slices alone."""
+    batch, count, channels = x.shape
+    if count % 2:
+        x = torch.cat([x, x[:, :1] * 0], 1)
+    pairs = x.reshape(batch, (count + 1) // 2, 2 * channels)
+    return pairs[..., :channels], pairs[:, : count // 2, channels:]
+
+
+def mask(tokens: int, protected: int) -> Tensor:
+    """[⌈N/2⌉, ⌊N/2⌋]: `NEVER` where a protected token would take part, else 0."""
+    found = torch.zeros((tokens + 1) // 2, tokens // 2)
+    found[: (protected + 1) // 2] = NEVER
+    found[:, : protected // 2] = NEVER
+    return found
+
+
+def similarity(keys: Tensor, masked: Tensor) -> Tensor:
+    """Cosines of A with B, [B, ⌈N/2⌉, ⌊N/2⌋], of keys [B, N, d]."""
+    unit = keys * (keys.square().sum(-1, keepdim=True) + 1e-24).rsqrt()
+    a, b = split(unit)
+    return a @ b.transpose(1, 2) + masked.to(keys)
+
+
+def most(tokens: int, protected: int = 0) -> int:
+    """The largest r: no more than A holds besides what is protected, and none without a B."""
+    a, b = (tokens + 1) // 2 - (protected + 1) // 2, tokens // 2 - protected // 2
+    return max(0, a if b > 0 else 0)
+
+
+def merged_by_index(
+    x: Tensor, keys: Tensor, sizes: Tensor, r: int, protected: int = 0
+) -> tuple[Tensor, Tensor]:
+    """(tokens [B, N − r, C], sizes [B, N − r, 1]) by argsort, gather and scatter: the reference."""
+    best, partner = similarity(keys, mask(keys.shape[1], protected)).max(-1)
+    ranked = best.argsort(dim=-1, descending=True, stable=True)
+    gone, kept = ranked[:, :r], ranked[:, r:].sort(-1).values
+    partner = partner.gather(1, gone)
+
+    def merge(t: Tensor) -> Tensor:
+        a, b = split(t)
+        across = t.shape[-1]
+        moved = a.gather(1, gone[..., None].expand(-1, -1, across))
+        b = b.scatter_add(1, partner[..., None].expand(-1, -1, across), moved)
+        return torch.cat([a.gather(1, kept[..., None].expand(-1, -1, across)), b], 1)
+
+    total = merge(sizes)
+    return merge(x * sizes) / total, total
+
+
+class Merging(nn.Module):
+    """The same of [1, N, C] or any batch, in products and clamps; N and r are fixed."""
+
+    mask: Tensor
+    before: Tensor
+    earlier: Tensor
+    places: Tensor
+
+    def __init__(self, tokens: int, r: int, protected: int = 0) -> None:
+        super().__init__()
+        if not 0 <= r <= most(tokens, protected):
+            raise InputError(
+                f"{r} of {tokens} tokens cannot merge: at most {most(tokens, protected)} can"
+            )
+        na, nb = (tokens + 1) // 2, tokens // 2
+        self.r = float(r)  # an integer would be a conversion of its own
+        self.register_buffer("mask", mask(tokens, protected), persistent=False)
+        self.register_buffer("before", torch.ones(na, na).tril(-1), persistent=False)
+        self.register_buffer("earlier", torch.ones(nb, nb).triu(1), persistent=False)
+        places = torch.arange(na - r, dtype=torch.float32).reshape(na - r, 1)
+        self.register_buffer("places", places, persistent=False)
+
+    def forward(self, x: Tensor, keys: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+        """x [B, N, C], keys [B, N, d], sizes [B, N, 1] → tokens and sizes of N − r."""
+        alike = similarity(keys, self.mask)
+        best = alike[:, None].max(3, keepdim=True).values[:, 0]  # delegates want four axes
+        into = _decided((alike - best) * DECIDE + 1)  # a row for each a, 1 at its best b's
+        into = into * (1 - _decided(into @ self.earlier))  # the first of them
+        ahead = _decided((best.transpose(1, 2) - best) * DECIDE + self.before)
+        rank = ahead.sum(-1, keepdim=True)  # of each a, 0 the best matched
+        gone = _decided(self.r - rank)
+        kept = 1 - gone.transpose(1, 2)
+        place = linear(kept, self.before)  # of each a among those kept
+        keep = _decided(1 - (place - self.places).abs()) * kept
+        move = (into * gone).transpose(1, 2)
+        size_a, size_b = split(sizes)
+        total = size_b + move @ size_a
+        a, b = split(x)
+        merged = (b * size_b + move @ (a * size_a)) / total
+        return torch.cat([keep @ a, merged], 1), torch.cat([keep @ size_a, total], 1)
+
+
+def _decided(x: Tensor) -> Tensor:
+    """0 below 0, 1 above 1; not as a clamp, which LiteRT's delegate takes at 0 and 6 only."""
+    return 1 - (1 - x.relu()).relu()

@@ -1,0 +1,65 @@
+"""Token merging inside timm's own vision transformers."""
+
+import pytest
+import torch
+
+from edgevit import convert
+from edgevit.errors import InputError
+from edgevit.transforms.merge_timm import merged, schedule
+
+timm = pytest.importorskip("timm")
+
+
+def net(name="deit_tiny_patch16_224", **more):
+    torch.manual_seed(0)
+    return timm.create_model(name, img_size=48, depth=3, num_classes=7, **more).eval()
+
+
+@pytest.fixture(params=[{}, {"class_token": False, "global_pool": "avg"}, {"reg_tokens": 3}])
+def model(request):
+    return net(**request.param)
+
+
+def test_both_forms_agree_and_nothing_merged_is_the_model_itself(model):
+    images = torch.randn(2, 3, 48, 48)
+    with torch.no_grad():
+        plain = model(images)
+        torch.testing.assert_close(merged(model, 0)(images), plain, rtol=0, atol=2e-6)
+        found = merged(model, [2, 0, 9])(images)
+        expected = merged(model, [2, 0, 9], form="indices")(images)
+    torch.testing.assert_close(found, expected, rtol=0, atol=2e-6)
+    assert (found - plain).abs().max() > 1e-3
+    assert len(list(model.blocks)) == 3  # the model itself is as it was
+
+
+def test_a_distilled_model_keeps_both_its_tokens():
+    model = net("deit_tiny_distilled_patch16_224")
+    mask = merged(model, 1).blocks.merging[0].mask  # 9 patches and two tokens: 6 in A, 5 in B
+    assert (mask < 0).sum() == 6 + 5 - 1
+    with torch.no_grad():
+        assert merged(model, 3)(torch.randn(1, 3, 48, 48)).shape == (1, 7)
+
+
+def test_schedules():
+    assert schedule(197, 12, 13, protected=1) == [13] * 12
+    assert schedule(197, 3, [100, 0, 100], protected=1) == [98, 0, 49]  # no more than half
+    for wrong in ([1, 2], -1):
+        with pytest.raises(InputError, match="one for each of the 3 layers"):
+            schedule(197, 3, wrong)
+
+
+def test_models_without_such_blocks_are_named():
+    with pytest.raises(InputError, match="ResNet has no `blocks`"):
+        merged(timm.create_model("test_resnet"), 3)
+    with pytest.raises(InputError, match=r"blocks\.0, a"):
+        merged(timm.create_model("test_efficientnet"), 3)
+
+
+@pytest.mark.slow
+@pytest.mark.needs("executorch", "onnxruntime", "onnxscript")
+def test_runtimes_compute_it(tmp_path):
+    model = merged(net(), 2), (torch.randn(1, 3, 48, 48),)
+    made = convert("tome", to=["executorch", "onnx"], out=tmp_path, model=model)
+    assert [str(o.error) for o in made if o.error] == []
+    assert {o.artifact.card.agreement.status for o in made} == {"agrees"}
+    assert made[0].artifact.card.placement.outside == {}
