@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
-from .. import models
+from .. import models, sandbox
 from ..converters.artifact import Artifact
 from ..converters.target import check_host, require
 from ..errors import EdgevitError, InputError
@@ -64,6 +64,7 @@ def bench(
             wait(made.values())
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            sandbox.close_all()
             raise
     for row in chosen:
         try:
