@@ -54,6 +54,8 @@ class Reproduced:
 class Summary:
     """Of a table: rank correlations with intervals, and the mean factor by which ratios are off.
 
+    factor: milliseconds here over printed ones, the median row's. spread: the mean factor by which
+    the others' differ from it, which owes nothing to the baseline row.
     noise: half width of the widest A/A interval among the rows; None without controls.
     """
 
@@ -61,6 +63,8 @@ class Summary:
     spearman: Interval
     kendall: Interval
     error: float
+    factor: float
+    spread: float
     noise: float | None
 
     @property
@@ -100,12 +104,16 @@ def summary(rows: Sequence[Reproduced], *, resamples: int = 2000, seed: int = 0)
     printed = np.array([r.paper_times for r in rows])
     here = np.array([r.times.value for r in rows])
     off = [abs(math.log(r.off[0])) for r in rows if r.paper_times != 1]
+    slower = np.array([math.log(r.measured.median_s * 1e3 / r.paper_ms) for r in rows])
+    common = float(np.median(slower))
     widths = [math.sqrt(r.noise.high / r.noise.low) - 1 for r in rows if r.noise]
     return Summary(
         rows=len(rows),
         spearman=_interval(spearman, printed, here, resamples, seed),
         kendall=_interval(kendall, printed, here, resamples, seed),
         error=math.exp(float(np.mean(off))) - 1,
+        factor=math.exp(common),
+        spread=math.exp(float(np.abs(slower - common).mean())) - 1,
         noise=max(widths, default=None),
     )
 

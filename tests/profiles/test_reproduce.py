@@ -55,6 +55,8 @@ def test_a_machine_twice_as_slow_agrees():
     found = summary(rows)
     assert (found.spearman[0], found.kendall[0]) == pytest.approx((1, 1))
     assert found.error < 0.01
+    assert found.factor == pytest.approx(2, rel=0.01)
+    assert found.spread < 0.01
     assert not found.too_noisy
     assert not any(row.far_off for row in rows)
 
