@@ -18,8 +18,8 @@ from .target import Array, Loaded, Placement, Tensor, require
 if TYPE_CHECKING:
     from edgevit.program import Program
 
-_UNUSED = [f"torch{what}" for what in ("ao", "audio", "vision")]
-_UNUSED += ["executorch", "sklearn", "tensorflow", "transformers", "xgboost"]
+_UNUSED = ["executorch", "sklearn", "tensorflow", "transformers", "xgboost"]
+_UNUSED += ["torchao", "torchaudio", "torchvision"]
 _DATE = "com.github.apple.coremltools.conversion_date"
 _EVALUATED = "" if sys.platform == "darwin" else "; evaluated from the saved program, not on a Mac"
 

@@ -83,9 +83,3 @@ def probe(threads: int = 1, cores: tuple[int, ...] = ()) -> Iterator[Peak]:
             best=lambda: float(child.call(f"{__name__}:best_macs_per_s")),
             now=lambda: float(child.call(f"{__name__}:macs_per_s_now")),
         )
-
-
-def measure(threads: int = 1) -> float:
-    """The peak of `threads` threads in MAC/s, once; takes about half a second."""
-    with probe(threads) as take:
-        return take.best()

@@ -12,12 +12,13 @@ Not when: something else reads a branch, strides or groups differ, or no kernel 
 """
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any, cast
 
 import torch
 from torch.fx import Node
 
-from .affine import constant_weights, per_channel, with_weights
+from .affine import constant_weights, has_constant_weights, per_channel, with_weights
 from .graph import Graph, argument, arguments, aten, is_constant, rank, shape_of
 from .rule import Refused, rule
 
@@ -65,7 +66,7 @@ def branches_into_one(g: Graph, node: Node) -> Node | None:
 def _merged(g: Graph, parts: list[Any], x: Node, refused: list[str]) -> list[Any]:
     """The addends, those that its largest convolution of `x` can take up taken up."""
     convs = [p for p in parts if _is_convolution(p) and p.args[0] is x]
-    largest = max(convs, key=lambda c: _taps(c).weight[0, 0].numel())
+    largest = max(convs, key=lambda c: prod(shape_of(argument(c, "weight"))[2:]))
     grid = _taps(largest)
     weight, bias = cast(tuple[torch.Tensor, Any], constant_weights(largest))
     left: list[Any] = []
@@ -109,7 +110,7 @@ def _is_convolution(node: Any) -> bool:
         isinstance(node, Node)
         and node.target is aten.conv2d.default
         and len(node.users) == 1
-        and constant_weights(node) is not None
+        and has_constant_weights(node)
         and not isinstance(argument(node, "padding"), str)
     )
 
@@ -118,10 +119,14 @@ def _taps(conv: Node) -> Taps:
     """The kernel of a convolution with constant weights."""
     weights = constant_weights(conv)
     assert weights
-    padding, dilation = ([v[0], v[-1]] for v in arguments(conv)[4:6])
     rows, columns = (
         [j * d - p for j in range(k)]
-        for k, d, p in zip(weights[0].shape[2:], dilation, padding, strict=True)
+        for k, d, p in zip(
+            weights[0].shape[2:],
+            _both(argument(conv, "dilation")),
+            _both(argument(conv, "padding")),
+            strict=True,
+        )
     )
     return Taps(weights[0], rows, columns)
 
@@ -145,13 +150,18 @@ def _as_taps(part: Any, x: Node, conv: Node, grid: Taps) -> tuple[Taps, Any] | N
         return _pool(part, x, conv, grid), None
     if not _is_convolution(part):
         return None
-    for key in ("stride", "groups"):
-        mine, its = argument(part, key), argument(conv, key)
-        if mine != its and not (key == "stride" and {*mine} == {*its} and len({*mine}) == 1):
-            raise Refused(f"its branches have {key} {mine} and {its}")
+    if _both(argument(part, "stride")) != _both(argument(conv, "stride")):
+        raise Refused("its branches have other strides")
+    if argument(part, "groups") != argument(conv, "groups"):
+        raise Refused("its branches have other groups")
     weights = constant_weights(part)
     assert weights
     return _taps(part), weights[1]
+
+
+def _both(values: Any) -> tuple[int, int]:
+    """For rows and columns, of which one may stand for both."""
+    return values[0], values[-1]
 
 
 def _diagonal(
@@ -170,10 +180,10 @@ def _diagonal(
 def _pool(pool: Node, x: Node, conv: Node, grid: Taps) -> Taps:
     """An average pool as a kernel of 1 / cells; one that counts its padding, or has none."""
     _, size, stride, padding, ceil_mode, counts, divisor = arguments(pool)
-    size, padding = [size[0], size[-1]], [padding[0], padding[-1]]
+    size, padding = _both(size), _both(padding)
     if ceil_mode or (any(padding) and not counts):
         raise Refused("an average pool leaves out its padding")
-    if [*{*(stride or size)}] != [*{*argument(conv, "stride")}]:
+    if _both(stride or size) != _both(argument(conv, "stride")):
         raise Refused("a pool moves by other strides than the convolution")
     cells = divisor or size[0] * size[1]
     rows, columns = (range(-p, k - p) for k, p in zip(size, padding, strict=True))

@@ -62,6 +62,7 @@ def command(
         return
     from ..pipeline.profile import profile
     from ..pipeline.report import page
+    from ..profiles.report.contents import RUNS
     from ..profiles.report.table import rich_table, rows
     from ..profiles.run import Run
 
@@ -92,7 +93,7 @@ def command(
     for why in absent:
         screen.note(f"not measured: {why}")
     screen.json(rows(shown))
-    folder = runs or chosen[0].parent / "runs"
+    folder = runs or chosen[0].parent / RUNS
     if measured:
         for run in measured:
             run.save(folder)

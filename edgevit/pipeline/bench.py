@@ -8,6 +8,7 @@ resumable   what a row needs stands in the folder when it is done; only what lac
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 
 from .. import models, sandbox
@@ -29,6 +30,7 @@ from ..sandbox import Child
 from ..staging import write_text
 from .convert import Limits, convert
 from .ops import profile_ops
+from .profile import item_of
 
 PROTOCOL = (50, 80)  # warm-ups and timed runs, of which the papers print the mean
 FOLDED = ("affine", "branches")  # before they take times, the papers fold what only training needs
@@ -57,9 +59,9 @@ def bench(
     require(target, check_host(target).needs)
     chosen = _chosen(found, rows, every)
     baseline = next(row for row in found.rows if row["row"] == found.baseline)
-    bench = _Bench(found, baseline, out / target, target, threads, rounds, limits, watch)
+    one = _Bench(baseline, out / target, target, threads, rounds, limits, watch)
     with ThreadPoolExecutor(2) as pool:  # all are made before the first is timed, or they disturb
-        made = {row["model"]: pool.submit(bench.files, row) for row in (baseline, *chosen)}
+        made = {row["model"]: pool.submit(one.files, row) for row in (baseline, *chosen)}
         try:
             wait(made.values())
         except BaseException:
@@ -69,7 +71,7 @@ def bench(
     for row in chosen:
         try:
             files = made[row["model"]].result()
-            yield bench.row(row, made[baseline["model"]].result(), files)
+            yield one.row(row, made[baseline["model"]].result(), files)
         except EdgevitError as e:
             yield type(e)(f"{row['row']}: {e}")
         watch(row["row"], "done")
@@ -77,8 +79,7 @@ def bench(
 
 def why(out: Path, target: str, row: Reproduced) -> str:
     """What a row's time goes into: the three heaviest kinds of operators."""
-    file = out / target / "plain" / row.measured.context.artifact
-    (found,) = profile_ops([file], runs=10)
+    (found,) = profile_ops([_plain(out, target, row)], runs=10)
     if isinstance(found, EdgevitError):
         return f"its operators cannot be timed: {found}"
     heaviest = [
@@ -103,7 +104,7 @@ def page(file: Path, table: str, out: Path, target: str, rows: Sequence[Reproduc
             points.append(Point(row.row, row.paper_ms, ms, low, high))
         if printed[row.model]:
             accuracy.append(Point(row.row, ms, float(printed[row.model])))
-    files = [Artifact.read(out / target / "plain" / r.measured.context.artifact) for r in rows]
+    files = [Artifact.read(_plain(out, target, row)) for row in rows]
     html.write(
         file,
         contents=contents.gather([(artifact, []) for artifact in files], left_out={}),
@@ -121,20 +122,22 @@ def _chosen(table: Table, names: Sequence[str], every: int) -> list[Row]:
     return [row for i, row in enumerate(picked) if i % every == 0]
 
 
+def _plain(out: Path, target: str, row: Reproduced) -> Path:
+    """Where the measured file of a row lies."""
+    return out / target / "plain" / row.measured.context.artifact
+
+
+@dataclass(frozen=True)
 class _Bench:
-    def __init__(
-        self,
-        table: Table,
-        baseline: Row,
-        out: Path,
-        target: str,
-        threads: int,
-        rounds: int,
-        limits: Limits,
-        watch: Watch,
-    ) -> None:
-        self.table, self.baseline, self.out, self.target = table, baseline, out, target
-        self.threads, self.rounds, self.limits, self.watch = threads, rounds, limits, watch
+    """out: the target's own folder. The rest: see `bench`."""
+
+    baseline: Row
+    out: Path
+    target: str
+    threads: int
+    rounds: int
+    limits: Limits
+    watch: Watch
 
     def files(self, row: Row) -> dict[str, Artifact]:
         """form → its verified file; the paper's runtime has the plain one only."""
@@ -177,31 +180,26 @@ class _Bench:
         facts = host.describe() | {"threads": self.threads}
         runs = {name: Run.load(folder / f"{name}.json") for name in ("baseline", *made)}
         same = all(getattr(run.context, key) == facts[key] for run in runs.values() for key in LIKE)
-        fresh = all(runs[form].context.sha256 == _sha256(made[form]) for form in made)
+        fresh = all(runs[form].context.sha256 == item_of(made[form]).sha256 for form in made)
         return runs if same and fresh and len(runs["plain"].rounds_s) >= self.rounds else None
 
     def _measured(
         self, folder: Path, row: Row, base: dict[str, Artifact], made: dict[str, Artifact]
     ) -> dict[str, Run]:
         self.watch(row["row"], "measure")
-        items = {"baseline": _item(base["plain"])}
-        items |= {form: _item(file) for form, file in made.items()}
-        runs = dict(
-            zip(
-                items,
-                loop.profile([*items.values()], threads=self.threads, rounds=self.rounds),
-                strict=True,
-            )
-        )
-        for run in runs.values():
+        files = {"baseline": base["plain"]} | made
+        items = {name: item_of(file) for name, file in files.items()}
+        found = loop.profile([*items.values()], threads=self.threads, rounds=self.rounds)
+        runs: dict[str, Run] = {}
+        for name, run in zip(items, found, strict=True):
             if isinstance(run, EdgevitError):
                 raise run
+            runs[name] = run
         seconds = self._as_printed(items["plain"])
-        measured = {name: run for name, run in runs.items() if isinstance(run, Run)}
-        for name, run in measured.items():
+        for name, run in runs.items():
             run.save(folder / f"{name}.json")
         write_text(folder / "as_printed_s.json", json.dumps(seconds))
-        return measured
+        return runs
 
     def _as_printed(self, item: Item) -> list[float]:
         """Seconds by the papers' protocol: in one go, nothing interleaved."""
@@ -212,19 +210,3 @@ class _Bench:
             child.call("edgevit.profiles.timed:block", iterations=warm_ups)
             found = child.call("edgevit.profiles.timed:block", iterations=timed)
         return list(found["seconds"])
-
-
-def _sha256(artifact: Artifact) -> str:
-    assert artifact.card  # `convert` writes one
-    return str(artifact.card.artifact["sha256"])
-
-
-def _item(artifact: Artifact) -> Item:
-    assert artifact.card
-    return Item(
-        artifact.path,
-        artifact.target,
-        sha256=_sha256(artifact),
-        macs=artifact.card.model["macs"],
-        placement=str(artifact.card.placement or "–"),
-    )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..converters.artifact import Artifact
-from ..converters.card import SUFFIX, Card, card_of
+from ..converters.card import SUFFIX, Card
 from ..converters.target import TARGETS, find
 from ..errors import InputError
 from ..profiles.compare import Ratio, ratio
@@ -94,11 +94,10 @@ def _of_json(file: Path) -> Side:
 
 
 def _run_of(path: Path, card: Card | None) -> Run | None:
-    """The last run of this very file among those beside it."""
+    """The last run of this very file among those beside it; of its name, where no card tells."""
     runs = [Run.load(file) for file in (path.parent / RUNS).glob(f"{path.name}-*{SUFFIX}")]
-    if card or card_of(path).exists():
-        sha256 = (card or Card.read(card_of(path))).artifact["sha256"]
-        runs = [run for run in runs if run.context.sha256 == sha256]
+    if card:
+        runs = [run for run in runs if run.context.sha256 == card.artifact["sha256"]]
     return max(runs, key=lambda run: run.started, default=None)
 
 

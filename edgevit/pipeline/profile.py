@@ -18,7 +18,7 @@ def profile(paths: Sequence[Path | str], **settings: Any) -> list[Run | EdgevitE
     found: list[Item | EdgevitError] = []
     for path in paths:
         try:
-            found.append(_item(Path(path)))
+            found.append(item_of(Artifact.read(Path(path), card_required=False)))
         except EdgevitError as e:
             found.append(e)
     items = [item for item in found if isinstance(item, Item)]
@@ -26,21 +26,23 @@ def profile(paths: Sequence[Path | str], **settings: Any) -> list[Run | EdgevitE
     return [next(runs) if isinstance(item, Item) else item for item in found]
 
 
-def _item(path: Path) -> Item:
-    artifact = Artifact.read(path, card_required=False)
+def item_of(artifact: Artifact) -> Item:
+    """What to measure; a file without a card is asked for its placement, in a child."""
     check_host(artifact.target)
-    card = artifact.card
+    path, card = artifact.path, artifact.card
     if card is not None:
         placement, macs, precision = card.placement, card.model["macs"], card.precision
+        sha256 = card.artifact["sha256"]  # which `Artifact.read` has checked
     else:
         read = sandbox.run(
             "edgevit.converters.lowering:placement", target=artifact.target, file=path
         )
         placement, macs, precision = read and Placement(**read), None, "unknown"
+        sha256 = digest.of(path)
     return Item(
         file=path,
         target=artifact.target,
-        sha256=digest.of(path),
+        sha256=sha256,
         precision=precision,
         macs=macs,
         placement=str(placement) if placement else "–",

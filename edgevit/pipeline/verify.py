@@ -81,7 +81,7 @@ def verify(
             return found
 
         def judge(path: Path, by: Literal["load", "evaluate"] = "load") -> Verdict:
-            artifact, evaluated = None, by == "evaluate"
+            artifact = None
             try:
                 artifact = Artifact.read(path, rejected=True)
                 assert artifact.card is not None  # `read` demands one
@@ -97,10 +97,10 @@ def verify(
                 names = [port["name"] for port in card.model["outputs"]]
                 agreed = agreement(held, answers, precision=card.precision, names=names)
                 if agreed.status != REJECTED:
-                    return Verdict(path, artifact, agreed, evaluated=evaluated)
+                    return Verdict(path, artifact, agreed)
                 error = Disagreement(f"{path}: {agreed}")
-                if not locate or evaluated:
-                    return Verdict(path, artifact, agreed, error, evaluated=evaluated)
+                if not locate or by == "evaluate":
+                    return Verdict(path, artifact, agreed, error)
                 told = partial(watch, path)
                 try:
                     where = locate_in(card, folder, facts, limits=limits, watch=told)
@@ -111,7 +111,7 @@ def verify(
                 return Verdict(path, artifact, agreed, error, where)
             except EdgevitError as e:
                 said = str(e) if str(path) in str(e) else f"{path}: {e}"
-                return Verdict(path, artifact, error=type(e)(said), evaluated=evaluated)
+                return Verdict(path, artifact, error=type(e)(said))
             finally:
                 watch(path, "done")
 
@@ -120,7 +120,7 @@ def verify(
         for path in map(Path, paths):
             verdicts.append(judge(path))
             if both and path.suffix == evaluated:
-                verdicts.append(judge(path, "evaluate"))
+                verdicts.append(replace(judge(path, "evaluate"), evaluated=True))
         return verdicts
 
 
