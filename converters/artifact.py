@@ -100,7 +100,12 @@ class Session:
         by: Literal["load", "evaluate"] = "load",
     ) -> None:
         self._name = path.name
-        self._child = Child(timeout_s=timeout_s, memory_bytes=memory_bytes, log=log)
+        self._child = Child(
+            timeout_s=timeout_s,
+            memory_bytes=memory_bytes,
+            log=log,
+            torch=find(target).runs_on_torch,
+        )
         try:
             ports = self._child.call(
                 f"{__name__}:_open", file=path, target=target, threads=threads, by=by

@@ -29,6 +29,7 @@ class CoreML:
     runtime = "coremltools"
     needs = ("coremltools",)
     rewrites = NATIVE
+    runs_on_torch = True
     runs_here = sys.platform == "darwin"
     executes: ClassVar[dict[str, str]] = {
         "fp32": "declared fp32: CPU and GPU only, the Neural Engine computes in fp16" + _EVALUATED,

@@ -24,6 +24,7 @@ class ExecuTorch:
     suffix = ".pte"
     runtime = "executorch"
     needs = ("executorch", "torchao")
+    runs_on_torch = True
     runs_here = True
     rewrites = NAMES
     executes: ClassVar[dict[str, str]] = {
@@ -72,16 +73,18 @@ class LoadedPte:
     """A .pte in ExecuTorch's runtime, whose thread pool would else take all cores."""
 
     def __init__(self, file: Path, threads: int) -> None:
+        import torch  # noqa: F401  the next line links against it
+
+        # `executorch.runtime` adds nothing but the compiler's packages, which take 5 s to import.
         from executorch.extension.pybindings import _portable_lib as lib
-        from executorch.runtime import Runtime, Verification
 
         lib._unsafe_reset_threadpool(threads)
         # The method does not keep its program alive, so this object does.
-        self._program = Runtime.get().load_program(
-            file, verification=Verification.InternalConsistency
+        self._program = lib._load_program(
+            str(file), program_verification=lib.Verification.InternalConsistency
         )
         self._method = self._program.load_method("forward")
-        meta = self._method.metadata
+        meta = self._program.method_meta("forward")
         self.inputs = tuple(
             _tensor(f"input_{i}", meta.input_tensor_meta(i)) for i in range(meta.num_inputs())
         )
@@ -91,7 +94,7 @@ class LoadedPte:
 
         # Raw bytes are read in C order whatever the strides say, so the copy must be contiguous.
         tensors = [torch.from_numpy(np.ascontiguousarray(a)) for a in arrays]
-        return tuple(t.numpy().copy() for t in self._method.execute(tensors))
+        return tuple(t.numpy().copy() for t in self._method(tensors))
 
 
 def _in_half(module: Any) -> Any:
@@ -119,20 +122,21 @@ def _softmax_along_rows() -> None:
     )
 
 
-def _tensor(name: str, meta: object) -> Tensor:
-    from executorch.exir.schema import ScalarType
+# Of executorch.exir.schema.ScalarType, a fixed part of the format.
+_DTYPES = {
+    0: "uint8",
+    1: "int8",
+    3: "int32",
+    4: "int64",
+    5: "float16",
+    6: "float32",
+    7: "float64",
+    11: "bool",
+}
 
-    dtypes = {
-        "FLOAT": "float32",
-        "HALF": "float16",
-        "DOUBLE": "float64",
-        "LONG": "int64",
-        "INT": "int32",
-        "BOOL": "bool",
-        "BYTE": "uint8",
-        "CHAR": "int8",
-    }
-    return Tensor(name, dtypes[ScalarType(meta.dtype()).name], tuple(meta.sizes()))  # type: ignore[attr-defined]
+
+def _tensor(name: str, meta: Any) -> Tensor:
+    return Tensor(name, _DTYPES[meta.dtype()], tuple(meta.sizes()))
 
 
 target = ExecuTorch

@@ -13,6 +13,7 @@ class Null:
     suffix = ".pt2"
     runtime = "torch"
     needs = ()
+    runs_on_torch = False
     runs_here = True
     rewrites = ()
     executes: ClassVar[dict[str, str]] = {"fp32": "torch's own fp32 kernels"}

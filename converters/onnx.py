@@ -18,6 +18,7 @@ class Onnx:
     suffix = ".onnx"
     runtime = "onnxruntime"
     needs = ("onnx", "onnxscript", "onnxruntime")
+    runs_on_torch = False
     runs_here = True
     rewrites = NAMES
     executes: ClassVar[dict[str, str]] = {

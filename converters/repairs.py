@@ -165,11 +165,11 @@ def implicit_broadcasts(exported: "ExportedProgram") -> "ExportedProgram":
     return exported
 
 
-def keys_as_map(exported: "ExportedProgram") -> "ExportedProgram":
-    """q · kᵀ of a single head with k turned as a map of a × b keys, in place, for litert-torch.
+def keys_cut_to_size(exported: "ExportedProgram") -> "ExportedProgram":
+    """q · kᵀ of a single pair with kᵀ cut from one that has a row more, in place, for litert-torch.
 
-    0.10 makes it a FULLY_CONNECTED with computed weights, which XNNPACK leaves outside; of a map it
-    does not. A prime number of keys makes no map, and stays outside.
+    0.10 makes a product with what was just turned a FULLY_CONNECTED with computed weights, which
+    XNNPACK leaves outside; with what was cut it does not.
     """
     import torch
 
@@ -180,18 +180,18 @@ def keys_as_map(exported: "ExportedProgram") -> "ExportedProgram":
         turned = keys = node.args[1]
         while turned.target == aten.reshape.default:
             turned = turned.args[0]
-        if turned.target != aten.permute.default:
+        one, _, count = keys.meta["val"].shape
+        if turned.target != aten.permute.default or one > 1:
             continue
         *_, a, b = turned.args[1]
-        one, width, count = keys.meta["val"].shape
-        side = next((s for s in range(math.isqrt(count), 1, -1) if count % s == 0), 1)
-        if a != b + 1 or one > 1 or side == 1:
+        if a != b + 1:
             continue
         with graph.inserting_before(node):
             x = graph.call_function(aten.permute.default, (keys, [0, 2, 1]))
-            x = graph.call_function(aten.reshape.default, (x, [1, count // side, side, width]))
-            x = graph.call_function(aten.permute.default, (x, [0, 3, 1, 2]))
-            x = graph.call_function(aten.reshape.default, (x, [1, width, count]))
+            first = graph.call_function(aten.slice.Tensor, (x, 1, 0, 1))
+            x = graph.call_function(aten.cat.default, ([x, first], 1))
+            x = graph.call_function(aten.permute.default, (x, [0, 2, 1]))
+            x = graph.call_function(aten.slice.Tensor, (x, 2, 0, count))
         node.update_arg(1, x)
     exported.graph.eliminate_dead_code()
     exported.graph_module.recompile()

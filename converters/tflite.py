@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from .repairs import implicit_broadcasts, keys_as_map, linear_over_rows
+from .repairs import implicit_broadcasts, keys_cut_to_size, linear_over_rows
 from .rewrites import NAMES
 from .target import Array, Loaded, Placement, Tensor, require
 
@@ -18,6 +18,7 @@ class TFLite:
     suffix = ".tflite"
     runtime = "ai-edge-litert"
     needs = ("litert_torch", "ai_edge_litert", "ai_edge_quantizer")
+    runs_on_torch = False
     runs_here = True
     rewrites = NAMES
     executes: ClassVar[dict[str, str]] = {
@@ -29,7 +30,7 @@ class TFLite:
         require("tflite", self.needs)
         import litert_torch
 
-        exported = linear_over_rows(keys_as_map(implicit_broadcasts(program.exported)))
+        exported = linear_over_rows(keys_cut_to_size(implicit_broadcasts(program.exported)))
         litert_torch.convert(exported.module(), program.inputs).export(str(file))
         if precision == "fp16":
             _store_weights_in_half(file)

@@ -13,12 +13,10 @@ limits, with `close()`, and (on Linux) with this process.
 import os
 import re
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
 import weakref
-from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +24,8 @@ from typing import Any, Self
 
 from . import errors
 from .errors import ChildDied, ChildError, ChildMemory, ChildTimeout
+from .process import kill_group, start
+from .template import template
 from .wire import receive, send
 
 _live: "weakref.WeakSet[Child]" = weakref.WeakSet()
@@ -49,6 +49,7 @@ class Child:
     log: where the child's stdout and stderr go; kept when given, otherwise a file that vanishes.
     timeout_s: seconds any one call may take. memory_bytes: private memory it may hold (Linux).
     env: variables set for the child on top of ours, e.g. thread counts read at import.
+    torch: the child will need it, and may come from a `template` that has it.
     """
 
     def __init__(
@@ -58,21 +59,26 @@ class Child:
         timeout_s: float = TIMEOUT_S,
         memory_bytes: int = MEMORY_BYTES,
         env: dict[str, str] | None = None,
+        torch: bool = False,
     ) -> None:
         self.timeout_s, self.memory_bytes, self.log = timeout_s, memory_bytes, log
         self._lock = threading.Lock()
         self._stderr = log.open("w+b") if log else tempfile.TemporaryFile()
         requests_read, self._requests = _pipe_to_child()
         self._replies, replies_write = _pipe_from_child()
-        arguments = [str(requests_read), str(replies_write), str(memory_bytes), str(os.getpid())]
         # `-P` keeps the working folder out of sys.path, where a file called torch.py may lie.
         package_root = str(Path(__file__).parent.parent)
         path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
-        self._process = _start(
-            [sys.executable, "-P", "-m", "edgevit.sandbox_child", *arguments],
+        variables = {**PATIENT, **os.environ, "PYTHONPATH": path, **(env or {})}
+        fds = (requests_read, replies_write)
+        found = template(variables) if torch and not env else None
+        forked = found and found.fork(memory_bytes, [*fds, self._stderr.fileno()], variables)
+        numbers = [str(n) for n in (*fds, memory_bytes, os.getpid())]
+        self._process = forked or start(
+            [sys.executable, "-P", "-m", "edgevit.sandbox_child", *numbers],
             output=self._stderr,
-            pass_fds=(requests_read, replies_write),
-            env={**PATIENT, **os.environ, "PYTHONPATH": path, **(env or {})},
+            pass_fds=fds,
+            env=variables,
         )
         os.close(requests_read)
         os.close(replies_write)
@@ -148,7 +154,7 @@ class Child:
         self.close()
 
     def _kill(self) -> None:
-        _kill_group(self._process.pid)
+        kill_group(self._process.pid)
 
     def _death(self, function: str, timed_out: bool) -> ChildError:
         if timed_out:
@@ -193,44 +199,6 @@ def close_all() -> None:
         children = list(_live)
     for child in children:
         child._kill()
-
-
-def _start(
-    command: list[str], *, output: Any, pass_fds: tuple[int, ...], env: dict[str, str]
-) -> "subprocess.Popen[bytes]":
-    """Start the child from a thread that lives as long as the child does.
-
-    Linux ends the child (PR_SET_PDEATHSIG) with the thread that started it, and a caller's thread
-    may end before the caller is done. The same thread ends what a dead child has left running: a
-    forked grandchild holds the pipe open, and its end would never be seen.
-    """
-    started: Future[subprocess.Popen[bytes]] = Future()
-
-    def accompany() -> None:
-        try:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=pass_fds,
-                start_new_session=True,
-                env=env,
-            )
-        except BaseException as e:
-            started.set_exception(e)
-            return
-        started.set_result(process)
-        process.wait()
-        _kill_group(process.pid)
-
-    threading.Thread(target=accompany, daemon=True).start()
-    return started.result()
-
-
-def _kill_group(pid: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
 
 
 def _pipe_to_child() -> tuple[int, Any]:

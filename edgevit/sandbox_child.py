@@ -18,21 +18,26 @@ from .staging import explain
 from .wire import receive, send
 
 
-def limit(memory_bytes: int, parent: int) -> None:
-    """No core files, at most `memory_bytes` of private memory, and death with the parent."""
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+def die_with(parent: int) -> None:
+    """Linux ends this process when its parent has ended."""
     if sys.platform != "linux":
         return
-    # RLIMIT_DATA counts private writable memory, RLIMIT_AS would count libraries and CUDA's too.
-    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     import ctypes
 
     pr_set_pdeathsig = 1
     ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
     if os.getppid() != parent:  # it died before the line above
         os._exit(1)
+
+
+def limit(memory_bytes: int) -> None:
+    """No core files, and at most `memory_bytes` of private memory."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        # RLIMIT_DATA counts private writable memory, RLIMIT_AS libraries and CUDA's too.
+        resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -51,9 +56,10 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         return {"kind": type(error).__name__, "error": str(error).strip() or repr(error)}
 
 
-def main() -> None:
-    requests_fd, replies_fd, memory_bytes, parent = (int(a) for a in sys.argv[1:])
-    limit(memory_bytes, parent)
+def serve(requests_fd: int, replies_fd: int, memory_bytes: int, parent: int) -> None:
+    """Answer the calls of `parent` until it closes the pipe."""
+    die_with(parent)
+    limit(memory_bytes)
     requests, replies = os.fdopen(requests_fd, "rb"), os.fdopen(replies_fd, "wb")
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
@@ -67,4 +73,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve(*(int(a) for a in sys.argv[1:]))

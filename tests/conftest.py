@@ -8,8 +8,12 @@ from shutil import which
 
 import pytest
 
+from edgevit.template import sharing
+
 TESTS = Path(__file__).parent
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in sandbox.py; torch is not yet imported
+
+os.environ["PYTHONPATH"] = str(TESTS)  # children import `misbehaving` and the like
 
 # A shell starts what it puts in the background deaf to Ctrl-C, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -23,13 +27,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"not installed: {missing}")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def template():
+    """Children that need torch are forked from a process that has it."""
+    with sharing():
+        yield
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The checkout."""
     return TESTS.parent
-
-
-@pytest.fixture
-def guests(monkeypatch):
-    """Lets children import modules of this folder, such as `misbehaving`."""
-    monkeypatch.setenv("PYTHONPATH", str(TESTS))

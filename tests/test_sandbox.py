@@ -17,7 +17,12 @@ from edgevit import errors
 from edgevit.errors import ChildDied, ChildError, ChildMemory, ChildTimeout, OutputError
 from edgevit.sandbox import Child
 
-pytestmark = pytest.mark.usefixtures("guests")
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["started", "forked"])
+def forked(request, monkeypatch):
+    """Each test runs for a child started anew, and for one forked from a template."""
+    monkeypatch.setitem(Child.__init__.__kwdefaults__, "torch", request.param)
+    return request.param
 
 
 def soon(condition: Callable[[], bool], seconds: float = 10) -> bool:
@@ -35,6 +40,10 @@ def gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
         return True
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 @pytest.fixture
@@ -140,15 +149,17 @@ def test_too_much_memory_is_said_to_be_that(tmp_path):
                 child.call(f"misbehaving:{function}", mebibytes=4096)
 
 
-def test_a_killed_parent_takes_its_child_along(tmp_path):
+def test_a_killed_parent_takes_its_child_along(tmp_path, forked):
     script = f"""
         import sys
         from pathlib import Path
         from edgevit.sandbox import Child
-        child = Child()
-        child.call("misbehaving:pid")
-        print(child.pid, flush=True)
-        child.call("misbehaving:hang", pid_file={str(tmp_path / "pids")!r})
+        from edgevit.template import sharing
+        with sharing():
+            child = Child(torch={forked})
+            child.call("misbehaving:pid")
+            print(child.pid, flush=True)
+            child.call("misbehaving:hang", pid_file={str(tmp_path / "pids")!r})
     """
     command = [sys.executable, "-c", dedent(script)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
@@ -156,6 +167,7 @@ def test_a_killed_parent_takes_its_child_along(tmp_path):
         pid = int(parent.stdout.readline())
         assert soon((tmp_path / "pids").exists)
         assert not gone(pid)
+        assert (parent_of(pid) != parent.pid) == forked
         parent.kill()
     assert soon(lambda: gone(pid))
     for left in map(int, (tmp_path / "pids").read_text().split()):

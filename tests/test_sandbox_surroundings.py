@@ -13,7 +13,12 @@ from edgevit import sandbox
 from edgevit.errors import ChildDied
 from edgevit.sandbox import Child
 
-pytestmark = pytest.mark.usefixtures("guests")
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["started", "forked"])
+def forked(request, monkeypatch):
+    """Each test runs for a child started anew, and for one forked from a template."""
+    monkeypatch.setitem(Child.__init__.__kwdefaults__, "torch", request.param)
+    return request.param
 
 
 def soon(condition):
@@ -117,4 +122,4 @@ def test_a_closed_child_says_so_and_close_all_ends_the_others():
     with Child() as first, Child() as second:
         assert first.call("misbehaving:pid") != second.call("misbehaving:pid")
         sandbox.close_all()
-        assert soon(lambda: all(c._process.poll() is not None for c in (first, second)))
+        assert soon(lambda: all(c._process.wait() for c in (first, second)))

@@ -17,6 +17,7 @@ from ..errors import ChildError, EdgevitError
 from ..lookup import lookup
 from ..recipe import Recipe
 from ..staging import explained, staging
+from ..template import sharing
 from .make import Maker, Outcome, Watch, keep_log
 from .prepared import Limits, prepare_live, prepare_recipe
 from .reuse import Job, refuse_strangers, unchanged
@@ -72,7 +73,7 @@ def convert(
                 done[job] = Outcome(job, found, unchanged=True)
     todo = [job for job in wanted if job not in done]
     if todo:
-        with staging(out) as work:
+        with sharing(), staging(out) as work:
             watch("model", "build, export, float64 reference")
             needed = sorted({job.recipe.precision for job in todo})
             try:

@@ -19,7 +19,7 @@ class Limits:
     memory_bytes: int = sandbox.MEMORY_BYTES
 
     def child(self, log: Path | None = None) -> Child:
-        return Child(log=log, timeout_s=self.timeout_s, memory_bytes=self.memory_bytes)
+        return Child(log=log, timeout_s=self.timeout_s, memory_bytes=self.memory_bytes, torch=True)
 
 
 def prepare_live(

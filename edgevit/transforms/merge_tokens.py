@@ -16,7 +16,6 @@ differences, scaled until they are 0 or 1, and selections are products with what
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
 from edgevit.errors import InputError
 
@@ -81,6 +80,7 @@ class Merging(nn.Module):
     mask: Tensor
     before: Tensor
     earlier: Tensor
+    later: Tensor
     places: Tensor
 
     def __init__(self, tokens: int, r: int, protected: int = 0) -> None:
@@ -93,6 +93,8 @@ class Merging(nn.Module):
         self.r = float(r)  # an integer would be a conversion of its own
         self.register_buffer("mask", mask(tokens, protected), persistent=False)
         self.register_buffer("before", torch.ones(na, na).tril(-1), persistent=False)
+        # The same turned over, as a tensor of its own: XNNPACK's partitions share no constant.
+        self.register_buffer("later", torch.ones(na, na).triu(1), persistent=False)
         self.register_buffer("earlier", torch.ones(nb, nb).triu(1), persistent=False)
         places = torch.arange(na - r, dtype=torch.float32).reshape(na - r, 1)
         self.register_buffer("places", places, persistent=False)
@@ -107,7 +109,7 @@ class Merging(nn.Module):
         rank = ahead.sum(-1, keepdim=True)  # of each a, 0 the best matched
         gone = _decided(self.r - rank)
         kept = 1 - gone.transpose(1, 2)
-        place = linear(kept, self.before)  # of each a among those kept
+        place = kept @ self.later  # of each a among those kept
         keep = _decided(1 - (place - self.places).abs()) * kept
         move = (into * gone).transpose(1, 2)
         size_a, size_b = split(sizes)

@@ -115,18 +115,12 @@ class OneHead(nn.Module):
         return torch.bmm(q, k.permute(0, 2, 1))
 
 
-@pytest.mark.parametrize(("keys", "reshapes"), [(12, 2), (25, 2), (13, 0)])
-def test_keys_of_one_head_are_turned_as_a_map(keys, reshapes):
-    q, k = torch.randn(1, 5, 4), torch.randn(1, keys, 4)
-    program = repairs.keys_as_map(torch.export.export(OneHead(), (q, k)))
-    assert targets(program).count(torch.ops.aten.reshape.default) == reshapes
+@pytest.mark.parametrize(("heads", "cuts"), [(1, 2), (2, 0)])
+def test_keys_of_one_head_are_cut_to_size(heads, cuts):
+    q, k = torch.randn(heads, 5, 4), torch.randn(heads, 13, 4)
+    program = repairs.keys_cut_to_size(torch.export.export(OneHead(), (q, k)))
+    assert targets(program).count(torch.ops.aten.slice.Tensor) == cuts
     assert torch.equal(program.module()(q, k), OneHead()(q, k))
-
-
-def test_keys_of_more_heads_stay():
-    inputs = torch.randn(2, 5, 4), torch.randn(2, 12, 4)
-    program = repairs.keys_as_map(torch.export.export(OneHead(), inputs))
-    assert torch.ops.aten.reshape.default not in targets(program)
 
 
 CURED = [
