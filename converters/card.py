@@ -5,7 +5,8 @@ artifact     file name, sha256, size in bytes
 target       executorch, tflite, coreml, onnx
 executes     what the runtime really computes in this precision, in words
 recipe       everything chosen: model, weights, classes, size, seed, precision ...
-model        parameters, MACs of one inference, inputs and outputs with dtype and shape
+model        parameters, MACs of one inference, inputs and outputs with dtype and shape; `merged`,
+             how many tokens merge in each block, where any do
 weights_sha256   of the model's state, so that verify knows it rebuilt the same one
 sources      the user's own Python files and their digests
 preprocess   size, crop fraction, interpolation, mean, std, channel order; null for non-images

@@ -9,6 +9,7 @@ def in_words(card: Card) -> dict[str, str]:
     """What is said → the words, in the order they are read."""
     chosen = {k: v for k, v in card.recipe.items() if v not in (None, False)}
     outside = card.placement.outside if card.placement else {}
+    merged = card.model.get("merged")
     report = card.rewrites or {"applied": {}, "left_alone": None}
     return {
         "size": f"{card.artifact['bytes'] / 1e6:.1f} MB",
@@ -16,6 +17,7 @@ def in_words(card: Card) -> dict[str, str]:
         "target": f"{card.target}, {card.executes}",
         "model": f"{card.model['name']}, {card.model['parameters']:,} parameters, "
         f"{card.model['macs']:,} MACs",
+        **({"merged": f"{', '.join(map(str, merged))} tokens, block by block"} if merged else {}),
         "inputs": _ports(card.model["inputs"]),
         "outputs": _ports(card.model["outputs"]),
         "recipe": ", ".join(f"{k}={v}" for k, v in chosen.items()),

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from . import digest, exact, models, weights
 from .errors import InputError
+from .models.model import Model
 from .preprocess import Preprocess
 from .program import export
 from .recipe import Recipe
@@ -21,25 +22,31 @@ def from_recipe(
 ) -> dict[str, Any]:
     """Build the recipe's model and `prepare` it, with the digests of the user's own sources."""
     chosen = Recipe.from_dict(recipe)
-    model = models.build(
-        chosen.model,
-        weights=Path(chosen.weights) if chosen.weights else None,
-        pretrained=chosen.pretrained,
-        num_classes=chosen.num_classes,
-        input_size=chosen.input_size,
-        seed=chosen.seed,
-    )
+    model = built(chosen)
     facts = prepare(
         model.module,
         model.inputs,
         name=chosen.title,
         preprocess=model.preprocess,
         embed_preprocess=chosen.embed_preprocess,
+        tome=chosen.tome,
         folder=Path(folder),
         precisions=precisions,
         program=program,
     )
     return facts | {"sources": {str(f): digest.of(f) for f in model.sources}}
+
+
+def built(recipe: Recipe) -> Model:
+    """The recipe's model, before anything is done to it."""
+    return models.build(
+        recipe.model,
+        weights=Path(recipe.weights) if recipe.weights else None,
+        pretrained=recipe.pretrained,
+        num_classes=recipe.num_classes,
+        input_size=recipe.input_size,
+        seed=recipe.seed,
+    )
 
 
 def prepare(
@@ -49,12 +56,19 @@ def prepare(
     name: str,
     preprocess: Preprocess | None,
     embed_preprocess: bool,
+    tome: int | Sequence[int] | None,
     folder: Path,
     precisions: Sequence[str],
     program: bool = True,
 ) -> dict[str, Any]:
     """Write PROGRAM (when asked) and REFERENCE into `folder`; returns the card's model facts."""
     weights_sha256 = weights.digest(module)
+    more: dict[str, Any] = {}
+    if tome is not None:
+        from .transforms.merge_timm import merged
+
+        module = merged(module, tome)
+        more["merged"] = module.blocks.counts  # type: ignore[union-attr]
     if embed_preprocess:
         if preprocess is None:
             raise InputError(f"--embed-preprocess: {name} has no preprocessing to embed")
@@ -64,7 +78,7 @@ def prepare(
     if program:
         exported = export(module, inputs, name=name)
         exported.save(folder / PROGRAM)
-        made |= {"facts": asdict(exported.facts)}
+        made |= {"facts": asdict(exported.facts) | more}
     held = exact.compute(module, inputs, preprocess=preprocess, precisions=precisions)
     held.save(folder / REFERENCE)
     return made | {"preprocess": preprocess.as_dict() if preprocess else None}

@@ -1,5 +1,6 @@
 """Recipe: everything the user chose that decides what an artifact computes."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -11,12 +12,16 @@ from .lookup import lookup
 # fp16 and below: activations in fp16; w8 and below: weights in so many bits.
 PRECISIONS = dict.fromkeys(("fp32", "fp16", "w8", "w6", "w4", "w4-sparse"))
 IOS = range(15, 19)
+# "tome13", "tome[16,16,8]", "fp16", or the first two with one of the precisions behind them.
+_PRECISION = "|".join(sorted(PRECISIONS, reverse=True))  # w4-sparse before w4
+_WORDS = re.compile(rf"(?:tome(?P<r>\d+|\[\d+(?:,\d+)*\]))?(?:(?:^|-)(?P<precision>{_PRECISION}))?")
 
 
 @dataclass(frozen=True)
 class Recipe:
     """model: a name, or PATH.py:CALLABLE. input_size: pixels. ios: oldest iOS for Core ML.
 
+    tome: how many tokens merge in every block of a vision transformer, or in each of them.
     rewrites: names of the graph rewrites to apply; None for those that pay on the target, by the
     file `costs` or else by edgevit's own measurements; () for none.
     """
@@ -28,6 +33,7 @@ class Recipe:
     input_size: int | None = None
     seed: int = 0
     embed_preprocess: bool = False
+    tome: int | tuple[int, ...] | None = None
     precision: str = "fp32"
     ios: int = 17
     rewrites: tuple[str, ...] | None = None
@@ -45,9 +51,11 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, d: Mapping[str, Any]) -> Self:
-        rewrites = d["rewrites"]  # a list in JSON
-        chosen = {f.name: d[f.name] for f in fields(cls)}
-        return cls(**chosen | {"rewrites": rewrites if rewrites is None else tuple(rewrites)})
+        chosen = {f.name: d[f.name] for f in fields(cls) if f.name in d or f.name != "tome"}
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in chosen.items()
+        }
+        return cls(**values)
 
     def absolute(self) -> Self:
         """The same with full paths, so that a card leads to its model from any folder."""
@@ -73,10 +81,31 @@ class Recipe:
 
     @property
     def stem(self) -> str:
-        return self.title if self.precision == "fp32" else f"{self.title}-{self.precision}"
+        """The file's name: the title, and what was done to the model."""
+        counts = [self.tome] if isinstance(self.tome, int) else self.tome or []
+        words = ["tome" + "_".join(map(str, counts))] if counts else []
+        words += [self.precision] if self.precision != "fp32" else []
+        return "-".join([self.title, *words])
 
     @property
     def user_file(self) -> Path | None:
         """The user's Python file, when the model is one."""
         place, _, _ = self.model.rpartition(":")
         return Path(place) if place.endswith(".py") else None
+
+
+def chosen_by(words: str) -> dict[str, Any]:
+    """The fields of a Recipe that `words` choose, in the order in which they are done."""
+    found = _WORDS.fullmatch(words)
+    if not found or not words:
+        raise InputError(
+            f"the recipe {words!r} is none: tome13 merges 13 tokens in every block, tome[16,8,8] "
+            f"as many in each; behind it, or alone, one of {', '.join(PRECISIONS)}: tome13-fp16"
+        )
+    chosen: dict[str, Any] = {}
+    if r := found["r"]:
+        counts = tuple(int(n) for n in r.strip("[]").split(","))
+        chosen["tome"] = counts if "[" in r else counts[0]
+    if found["precision"]:
+        chosen["precision"] = found["precision"]
+    return chosen

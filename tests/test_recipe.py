@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgevit.errors import InputError, UnknownName
-from edgevit.recipe import Recipe
+from edgevit.recipe import Recipe, chosen_by
 
 RECIPES = st.builds(
     Recipe,
@@ -17,6 +17,7 @@ RECIPES = st.builds(
     input_size=st.none() | st.integers(1, 4096),
     seed=st.integers(),
     embed_preprocess=st.booleans(),
+    tome=st.none() | st.integers(0, 99) | st.lists(st.integers(0, 99), min_size=1).map(tuple),
     precision=st.sampled_from(["fp32", "fp16"]),
     ios=st.integers(15, 18),
 )
@@ -65,3 +66,26 @@ def test_title_and_file(model, title, file):
     assert recipe.title == recipe.stem == title
     assert recipe.user_file == (Path(file) if file else None)
     assert Recipe(model, precision="fp16").stem == f"{title}-fp16"
+
+
+@pytest.mark.parametrize(
+    ("words", "chosen", "stem"),
+    [
+        ("tome13", {"tome": 13}, "m-tome13"),
+        ("tome[16,8,0]-w4-sparse", {"tome": (16, 8, 0), "precision": "w4-sparse"}, None),
+        ("tome8-fp16", {"tome": 8, "precision": "fp16"}, "m-tome8-fp16"),
+        ("tome[4,2]", {"tome": (4, 2)}, "m-tome4_2"),
+        ("w4", {"precision": "w4"}, "m-w4"),
+    ],
+)
+def test_a_recipe_in_words(words, chosen, stem):
+    assert chosen_by(words) == chosen
+    assert stem is None or Recipe("m", **chosen).stem == stem
+
+
+@pytest.mark.parametrize(
+    "words", ["", "tome", "tome13fp16", "tome[]", "tome-1", "fp16-tome13", "w5"]
+)
+def test_other_words_are_no_recipe(words):
+    with pytest.raises(InputError, match="tome13 merges 13 tokens"):
+        chosen_by(words)

@@ -21,6 +21,7 @@ COMMANDS = (
     "verify",
     "explain",
     "scan",
+    "tome",
     "compare",
     "profile",
     "report",

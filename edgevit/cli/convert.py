@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from ..converters.rewrites import NAMES
-from ..recipe import IOS, PRECISIONS, Recipe
+from ..errors import InputError
+from ..recipe import IOS, PRECISIONS, Recipe, chosen_by
 from .choices import TARGET_NAMES, ModelName, Names, read_labels
 from .screen import Screen, screened
 
@@ -17,7 +18,10 @@ from .screen import Screen, screened
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True
 )
-@click.option("--precision", type=Names(PRECISIONS), default="fp32", show_default=True)
+@click.option("--recipe", "words", metavar="WORDS", help="tome13: merge 13 tokens a block.")
+@click.option(
+    "--precision", type=Names(PRECISIONS), help=f"{', '.join(PRECISIONS)}  [default: fp32]"
+)
 @click.option("--weights", type=click.Path(path_type=Path), help=".safetensors or .pth")
 @click.option("--pretrained", is_flag=True, help="Weights from timm's hub.")
 @click.option("--num-classes", type=int, help="Size of the head.")
@@ -44,7 +48,8 @@ def command(
     model: str,
     to: tuple[str, ...],
     out: Path,
-    precision: tuple[str, ...],
+    words: str | None,
+    precision: tuple[str, ...] | None,
     weights: Path | None,
     labels: Path | None,
     no_verify: bool,
@@ -64,10 +69,15 @@ def command(
     \b
     edgevit convert efficientmod_xxs --to executorch,tflite,coreml,onnx -o out/
     edgevit convert timm:resnet18 --pretrained --to tflite --precision fp32,fp16
+    edgevit convert deit_small --recipe tome13 --to executorch
     """
     from ..pipeline.convert import Limits, as_json, convert
     from .tables import conversions
 
+    chosen = chosen_by(words) if words else {}
+    if precision and "precision" in chosen:
+        raise InputError(f"--recipe {words} and --precision name a precision each: choose one")
+    precisions = precision or (chosen.pop("precision", "fp32"),)
     with screen.progress() as watch:
         outcomes = convert(
             Recipe(
@@ -76,10 +86,11 @@ def command(
                 rewrites=() if no_rewrites else rewrites,
                 costs=str(costs) if costs else None,
                 **recipe,
+                **chosen,
             ),
             to=to,
             out=out,
-            precisions=precision,
+            precisions=precisions,
             labels=read_labels(labels),
             verify=not no_verify,
             force=force,

@@ -27,6 +27,11 @@ def conversions(outcomes: Sequence["Outcome"], *, verbose: bool) -> list[Table |
         if o.artifact and o.artifact.card
     ]
     parts = agreements(rows, verbose=verbose)
+    card = rows[0][1].card if rows[0][1] else None
+    counts = card.model.get("merged") if card else None
+    if card and counts and counts != card.recipe["tome"] and {*counts} != {card.recipe["tome"]}:
+        said = ", ".join(map(str, counts))
+        parts.append(Text(f"fewer tokens merge where too few are left: {said}, block by block"))
     unchanged = sum(o.unchanged for o in made)
     if unchanged:
         said = "all files are" if unchanged == len(outcomes) else f"{unchanged} files were"

@@ -47,6 +47,7 @@ def prepare_live(
         name=recipe.title,
         preprocess=found if isinstance(found, Preprocess) else None,
         embed_preprocess=recipe.embed_preprocess,
+        tome=recipe.tome,
         folder=folder,
         precisions=precisions,
         program=program,

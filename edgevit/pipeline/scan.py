@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ..converters.fp16 import CERTAIN, Finding
-from ..errors import InputError
 from ..recipe import Recipe
 from ..reference import PROGRAM, REFERENCE
+from .pictures import pictures_in
 from .prepared import Limits, prepare_recipe
-
-PICTURES = (".jpg", ".jpeg", ".png")
 
 
 @dataclass(frozen=True)
@@ -53,9 +51,7 @@ def scan(
     watch: Callable[[str, str], None] = lambda job, stage: None,
 ) -> Scan:
     """images: a folder of pictures to take ranges over, beside the sixteen inputs of `verify`."""
-    pictures = [f for f in sorted(images.iterdir()) if f.suffix in PICTURES] if images else []
-    if images and not pictures:
-        raise InputError(f"--images: {images} holds none of {', '.join(PICTURES)}")
+    pictures = pictures_in(images, "--images") if images else []
     with tempfile.TemporaryDirectory(prefix="edgevit-") as scratch:
         folder = Path(scratch)
         watch("model", "build, export")
@@ -67,7 +63,7 @@ def scan(
                 program=folder / PROGRAM,
                 reference=folder / REFERENCE,
                 preprocess=facts["preprocess"],
-                images=[str(f) for f in pictures],
+                images=[str(p.file) for p in pictures],
             )
         watch("model", "done")
     return Scan(

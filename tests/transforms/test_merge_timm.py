@@ -5,6 +5,7 @@ import torch
 
 from edgevit import convert
 from edgevit.errors import InputError
+from edgevit.recipe import Recipe
 from edgevit.transforms.merge_timm import merged, schedule
 
 timm = pytest.importorskip("timm")
@@ -56,10 +57,16 @@ def test_models_without_such_blocks_are_named():
 
 
 @pytest.mark.slow
-@pytest.mark.needs("executorch", "onnxruntime", "onnxscript")
-def test_runtimes_compute_it(tmp_path):
-    model = merged(net(), 2), (torch.randn(1, 3, 48, 48),)
-    made = convert("tome", to=["executorch", "onnx"], out=tmp_path, model=model)
+@pytest.mark.needs("executorch", "litert_torch", "onnxruntime", "onnxscript")
+def test_runtimes_compute_it_in_one_delegate(tmp_path):
+    model = net(), (torch.randn(1, 3, 48, 48),)
+    targets = ["executorch", "tflite", "onnx"]
+    made = convert(Recipe("net", tome=2), to=targets, out=tmp_path, model=model)
     assert [str(o.error) for o in made if o.error] == []
     assert {o.artifact.card.agreement.status for o in made} == {"agrees"}
-    assert made[0].artifact.card.placement.outside == {}
+    for one in made[:2]:
+        assert one.artifact.card.model["merged"] == [2, 2, 2]
+        assert (one.artifact.card.placement.partitions, one.artifact.card.placement.outside) == (
+            1,
+            {},
+        )
