@@ -15,6 +15,7 @@ from .program import export
 from .recipe import Recipe
 from .reference import PROGRAM, REFERENCE
 from .transforms.embed_preprocess import EmbedPreprocess
+from .transforms.merge import merged, merging_of
 
 
 def from_recipe(
@@ -65,10 +66,8 @@ def prepare(
     weights_sha256 = weights.digest(module)
     more: dict[str, Any] = {}
     if tome is not None:
-        from .transforms.merge_timm import merged
-
         module = merged(module, tome)
-        more["merged"] = module.blocks.counts  # type: ignore[union-attr]
+        more["merged"] = merging_of(module).counts
     if embed_preprocess:
         if preprocess is None:
             raise InputError(f"--embed-preprocess: {name} has no preprocessing to embed")

@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..prepare import built
 from ..preprocess import Preprocess
 from ..recipe import Recipe
-from ..transforms.merge_timm import MergingBlocks, merged
+from ..transforms.merge import merged, merging_of
 from ..transforms.merge_tokens import Merging
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ def show(
 
 def groups_of(net: torch.nn.Module, x: torch.Tensor) -> list[np.ndarray]:
     """For each block of a `merged` model, the token that each patch of x [1, C, H, W] is in."""
-    blocks = net.blocks
-    assert isinstance(blocks, MergingBlocks)
+    blocks = merging_of(net)
     prefix = blocks.protected
     made_of = torch.eye(blocks.ones.shape[1])[None]  # tokens of which patches and prefix
     found = []

@@ -3,7 +3,7 @@
     tokens    a0 b0 a1 b1 a2 ...       every other token is in A, the rest in B
     match     each a to the b whose key has the largest cosine with its own
     merge     the r best matched a's go into their b: x_b = Σ size · x / Σ size
-    result    the a's that are left, in order, then all of B: N − r tokens
+    result    the protected ones, the a's that are left, in order, then all of B: N − r tokens
 
 Bolya et al., Token Merging: Your ViT But Faster, ICLR 2023 (arXiv 2210.09461), section 3. What the
 paper leaves open is decided so: exact ties go to the lower index, in both searches; tokens at the
@@ -54,6 +54,15 @@ def most(tokens: int, protected: int = 0) -> int:
     return max(0, a if b > 0 else 0)
 
 
+def joined(a: Tensor, b: Tensor, protected: int) -> Tensor:
+    """What is left of A and B, [B, ·, C] each, with the protected tokens in front as they stood."""
+    if protected < 2:
+        return torch.cat([a, b], 1)
+    of_a, of_b = (protected + 1) // 2, protected // 2
+    front = [t[:, i : i + 1] for i in range(of_a) for t in (a, b)[: 1 + (i < of_b)]]
+    return torch.cat([*front, a[:, of_a:], b[:, of_b:]], 1)
+
+
 def merged_by_index(
     x: Tensor, keys: Tensor, sizes: Tensor, r: int, protected: int = 0
 ) -> tuple[Tensor, Tensor]:
@@ -68,7 +77,7 @@ def merged_by_index(
         across = t.shape[-1]
         moved = a.gather(1, gone[..., None].expand(-1, -1, across))
         b = b.scatter_add(1, partner[..., None].expand(-1, -1, across), moved)
-        return torch.cat([a.gather(1, kept[..., None].expand(-1, -1, across)), b], 1)
+        return joined(a.gather(1, kept[..., None].expand(-1, -1, across)), b, protected)
 
     total = merge(sizes)
     return merge(x * sizes) / total, total
@@ -90,6 +99,7 @@ class Merging(nn.Module):
                 f"{r} of {tokens} tokens cannot merge: at most {most(tokens, protected)} can"
             )
         na, nb = (tokens + 1) // 2, tokens // 2
+        self.protected = protected
         self.r = float(r)  # an integer would be a conversion of its own
         self.register_buffer("mask", mask(tokens, protected), persistent=False)
         self.register_buffer("before", torch.ones(na, na).tril(-1), persistent=False)
@@ -116,7 +126,9 @@ class Merging(nn.Module):
         total = size_b + move @ size_a
         a, b = split(x)
         merged = (b * size_b + move @ (a * size_a)) / total
-        return torch.cat([keep @ a, merged], 1), torch.cat([keep @ size_a, total], 1)
+        return joined(keep @ a, merged, self.protected), joined(
+            keep @ size_a, total, self.protected
+        )
 
 
 def _decided(x: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from edgevit.pipeline.pictures import pictures_in
 from edgevit.pipeline.show_merges import groups_of
 from edgevit.pipeline.tome import Merged, within
 from edgevit.profiles.compare import Ratio
-from edgevit.transforms.merge_timm import merged
+from edgevit.transforms.merge import merged
 
 SMALL = ("timm:test_vit", "--input-size", "64", "--num-classes", "5")
 

@@ -6,7 +6,8 @@ import torch
 from edgevit import convert
 from edgevit.errors import InputError
 from edgevit.recipe import Recipe
-from edgevit.transforms.merge_timm import merged, schedule
+from edgevit.transforms.merge import merged
+from edgevit.transforms.merging_blocks import schedule
 
 timm = pytest.importorskip("timm")
 
@@ -33,12 +34,24 @@ def test_both_forms_agree_and_nothing_merged_is_the_model_itself(model):
     assert len(list(model.blocks)) == 3  # the model itself is as it was
 
 
-def test_a_distilled_model_keeps_both_its_tokens():
-    model = net("deit_tiny_distilled_patch16_224")
-    mask = merged(model, 1).blocks.merging[0].mask  # 9 patches and two tokens: 6 in A, 5 in B
-    assert (mask < 0).sum() == 6 + 5 - 1
+def test_both_tokens_of_a_distilled_model_stay_in_front():
+    model = merged(net("deit_tiny_distilled_patch16_224"), [2, 2, 1])
+    made_of = [torch.eye(11)[None]]  # 9 patches and two tokens
+
+    def follow(merging, given, _out):
+        made_of.append(merging.forward(made_of[-1], *given[1:])[0])
+
+    for merging in model.blocks.merging:
+        merging.register_forward_hook(follow)
     with torch.no_grad():
-        assert merged(model, 3)(torch.randn(1, 3, 48, 48)).shape == (1, 7)
+        model(torch.randn(1, 3, 48, 48))
+    assert made_of[-1].shape == (1, 6, 11)
+    assert torch.equal(made_of[-1][:, :2], made_of[0][:, :2])
+
+
+def test_a_model_in_training_is_refused():
+    with pytest.raises(InputError, match="training mode"):
+        merged(net().train(), 1)
 
 
 def test_schedules():
@@ -51,9 +64,9 @@ def test_schedules():
 
 def test_models_without_such_blocks_are_named():
     with pytest.raises(InputError, match="ResNet has no `blocks`"):
-        merged(timm.create_model("test_resnet"), 3)
+        merged(timm.create_model("test_resnet").eval(), 3)
     with pytest.raises(InputError, match=r"blocks\.0, a"):
-        merged(timm.create_model("test_efficientnet"), 3)
+        merged(timm.create_model("test_efficientnet").eval(), 3)
 
 
 @pytest.mark.slow

@@ -1,0 +1,67 @@
+"""Token merging in Hugging Face transformers: VideoMAE for video, AST for audio.
+
+VideoMAE   16 × 224 × 224 pixels, tubes of 2 × 16 × 16: 8 · 14 · 14 tokens, averaged at the end
+AST        1024 × 128 mel bins, overlapping patches; its class and distillation tokens stay
+"""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from .merging_blocks import Stack
+
+
+class VideoMAE:
+    """VideoMAELayer."""
+
+    def stack(self, model: nn.Module) -> Stack | None:
+        found = _of_type(model, "VideoMAEModel")
+        return found and Stack(found.encoder, "layer", found.embeddings.num_patches, 0)
+
+    def queries_keys_values(self, block: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        attn = block.attention.attention
+        y = block.layernorm_before(x)
+        q, k, v = (
+            _heads(linear(y), attn.num_attention_heads)
+            for linear in (attn.query, attn.key, attn.value)
+        )
+        return q * attn.scaling, k, v
+
+    def attended(self, block: Any, x: Tensor, y: Tensor) -> Tensor:
+        return x + block.attention.output(y.transpose(1, 2).flatten(2), x)  # type: ignore[no-any-return]
+
+    def after(self, block: Any, x: Tensor) -> Tensor:
+        return block.output(block.intermediate(block.layernorm_after(x)), x)  # type: ignore[no-any-return]
+
+
+class AST:
+    """ASTLayer."""
+
+    def stack(self, model: nn.Module) -> Stack | None:
+        found = _of_type(model, "ASTModel")
+        return found and Stack(found, "layers", found.embeddings.position_embeddings.shape[1], 2)
+
+    def queries_keys_values(self, block: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        attn = block.attention
+        y = block.layernorm_before(x)
+        q, k, v = (
+            _heads(linear(y), attn.num_attention_heads)
+            for linear in (attn.q_proj, attn.k_proj, attn.v_proj)
+        )
+        return q * attn.scaling, k, v
+
+    def attended(self, block: Any, x: Tensor, y: Tensor) -> Tensor:
+        return x + block.attention.o_proj(y.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+    def after(self, block: Any, x: Tensor) -> Tensor:
+        return x + block.mlp(block.layernorm_after(x))  # type: ignore[no-any-return]
+
+
+def _of_type(model: nn.Module, name: str) -> Any:
+    """The first module whose class has this name: transformers need not be installed."""
+    return next((m for m in model.modules() if type(m).__name__ == name), None)
+
+
+def _heads(x: Tensor, heads: int) -> Tensor:
+    """[B, N, C] → [B, heads, N, C / heads]."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
