@@ -13,6 +13,7 @@ import json
 import math
 import sys
 from contextlib import redirect_stdout
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -29,6 +30,7 @@ from edgevit.profiles.bench import profile
 from edgevit.profiles.compare import ratio
 from edgevit.profiles.run import Run
 from edgevit.profiles.variant import Item
+from edgevit.template import sharing
 
 Inputs = tuple[torch.Tensor, ...]
 ZOO = [
@@ -128,8 +130,8 @@ def compared(name: str, target: str, rounds: int, folder: Path) -> dict[str, Any
 def main(models: tuple[str, ...], to: str, rounds: int, keep: Path | None) -> None:
     """Time each of MODELS (the zoo) against the one-liner of each target."""
     rows = []
-    for target in to.split(","):
-        for name in models or ZOO:
+    with sharing():
+        for target, name in product(to.split(","), models or ZOO):
             kept = keep / f"{target}-{name}.json" if keep else None
             if kept and kept.exists():
                 rows.append(json.loads(kept.read_text()))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from . import papers
+from . import bench_tome, papers
 from .choices import TARGET_NAMES
 from .screen import Screen, screened
 
@@ -15,6 +15,7 @@ def command() -> None:
 
 
 command.add_command(papers.efficientmod)
+command.add_command(bench_tome.tome)
 
 
 @command.command()

@@ -52,7 +52,7 @@ def efficientmod(
     from ..profiles.reproduce import Reproduced, summary
 
     if column == "gpu":
-        screen.note("the GPU column, ONNX Runtime on CUDA, is not measured yet; --column cpu is")
+        nothing_on_gpu(screen)
         screen.json({"rows": [], "off": {}, "summary": None})
         return
     settings: dict[str, Any] = {"every": 1, "rounds": rounds} | (QUICK if quick else {})
@@ -91,6 +91,10 @@ def efficientmod(
         page(html, "efficientmod", folder, target, done)
         screen.note(f"page: {html}")
     screen.end([row for row in found if isinstance(row, EdgevitError)])
+
+
+def nothing_on_gpu(screen: Screen) -> None:
+    screen.note("the GPU column is not measured yet; --column cpu is")
 
 
 def _table(rows: Sequence["Reproduced"]) -> list["Table"]:

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from edgevit.errors import InputError
 
-# Two floats that differ do so by far more than 2⁻¹⁰⁰ where cosines lie.
-DECIDE = 2.0**100
-NEVER = -4.0  # less than any cosine
+# Cosines are compared with 2 added: between 1 and 3 two numbers of fp32 that differ do so by 2⁻²³ or
+# more, of fp16 by 2⁻¹⁰. Two steps of 2¹² tell them apart, and neither overflows in fp16.
+OFFSET, NEVER = 2.0, -2.0
+STEP = 2.0**12
 
 
 def split(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -34,18 +35,18 @@ def split(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mask(tokens: int, protected: int) -> Tensor:
-    """[⌈N/2⌉, ⌊N/2⌋]: `NEVER` where a protected token would take part, else 0."""
-    found = torch.zeros((tokens + 1) // 2, tokens // 2)
+    """[⌈N/2⌉, ⌊N/2⌋]: `NEVER` where a protected token would take part, else `OFFSET`."""
+    found = torch.full(((tokens + 1) // 2, tokens // 2), OFFSET)
     found[: (protected + 1) // 2] = NEVER
     found[:, : protected // 2] = NEVER
     return found
 
 
 def similarity(keys: Tensor, masked: Tensor) -> Tensor:
-    """Cosines of A with B, [B, ⌈N/2⌉, ⌊N/2⌋], of keys [B, N, d]."""
+    """Cosines of A with B and `mask`, [B, ⌈N/2⌉, ⌊N/2⌋], of keys [B, N, d]."""
     unit = keys * (keys.square().sum(-1, keepdim=True) + 1e-24).rsqrt()
     a, b = split(unit)
-    return a @ b.transpose(1, 2) + masked.to(keys)
+    return a @ b.transpose(1, 2) + masked
 
 
 def most(tokens: int, protected: int = 0) -> int:
@@ -67,7 +68,7 @@ def merged_by_index(
     x: Tensor, keys: Tensor, sizes: Tensor, r: int, protected: int = 0
 ) -> tuple[Tensor, Tensor]:
     """(tokens [B, N − r, C], sizes [B, N − r, 1]) by argsort, gather and scatter: the reference."""
-    best, partner = similarity(keys, mask(keys.shape[1], protected)).max(-1)
+    best, partner = similarity(keys, mask(keys.shape[1], protected).to(keys)).max(-1)
     ranked = best.argsort(dim=-1, descending=True, stable=True)
     gone, kept = ranked[:, :r], ranked[:, r:].sort(-1).values
     partner = partner.gather(1, gone)
@@ -113,9 +114,9 @@ class Merging(nn.Module):
         """x [B, N, C], keys [B, N, d], sizes [B, N, 1] → tokens and sizes of N − r."""
         alike = similarity(keys, self.mask)
         best = alike[:, None].max(3, keepdim=True).values[:, 0]  # delegates want four axes
-        into = _decided((alike - best) * DECIDE + 1)  # a row for each a, 1 at its best b's
+        into = _decided(_sign(alike - best) + 1)  # a row for each a, 1 at its best b's
         into = into * (1 - _decided(into @ self.earlier))  # the first of them
-        ahead = _decided((best.transpose(1, 2) - best) * DECIDE + self.before)
+        ahead = _decided(_sign(best.transpose(1, 2) - best) + self.before)
         rank = ahead.sum(-1, keepdim=True)  # of each a, 0 the best matched
         gone = _decided(self.r - rank)
         kept = 1 - gone.transpose(1, 2)
@@ -134,3 +135,12 @@ class Merging(nn.Module):
 def _decided(x: Tensor) -> Tensor:
     """0 below 0, 1 above 1; not as a clamp, which LiteRT's delegate takes at 0 and 6 only."""
     return 1 - (1 - x.relu()).relu()
+
+
+def _sign(difference: Tensor) -> Tensor:
+    """At most −1, 0, or at least 1; float64, which nothing but the reference computes in, takes
+    more steps.
+    """
+    for _ in range(4 if difference.dtype == torch.float64 else 1):
+        difference = 1 - (2 - (difference * STEP + 1).relu()).relu()
+    return difference * STEP

@@ -84,8 +84,7 @@ class MergingBlocks(nn.Module):
             x = self.adapter.attended(block, x, logits.softmax(-1) @ v)
             if r:
                 if sizes is None:
-                    sizes = self.ones.to(x)
-                    sizes = sizes if len(x) == 1 else sizes.expand(len(x), -1, -1)
+                    sizes = self.ones if len(x) == 1 else self.ones.expand(len(x), -1, -1)
                 if self.form == "products":
                     x, sizes = merging(x, k.mean(1), sizes)
                 else:

@@ -8,10 +8,11 @@ No number of a paper stands in code.
 
 import csv
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from edgevit.lookup import lookup
 
@@ -27,7 +28,7 @@ class Table:
     """rows: the text as printed, since its digits count; empty where nothing is said.
 
     columns: name → what it holds. baseline: what ratios are taken to. device: where no column says
-    it. disagreements: model → why our counts differ from the row's.
+    it. disagreements: model → why our counts differ from the row's. here: row → what stands for it.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Table:
     note: str = ""
     device: str = ""
     disagreements: Mapping[str, str] = field(default_factory=dict)
+    here: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     @property
     def devices(self) -> tuple[str, ...]:
