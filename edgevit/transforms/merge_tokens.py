@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from edgevit.errors import InputError
 
-# Cosines are compared with 2 added: between 1 and 3 two numbers of fp32 that differ do so by 2⁻²³ or
-# more, of fp16 by 2⁻¹⁰. Two steps of 2¹² tell them apart, and neither overflows in fp16.
+# Cosines are compared with 2 added: between 1 and 3 two numbers of fp32 that differ do so by 2⁻²³
+# or more, of fp16 by 2⁻¹⁰. Two steps of 2¹² tell them apart, and neither overflows in fp16.
 OFFSET, NEVER = 2.0, -2.0
 STEP = 2.0**12
 
