@@ -114,7 +114,7 @@ class Merging(nn.Module):
         """x [B, N, C], keys [B, N, d], sizes [B, N, 1] → tokens and sizes of N − r."""
         alike = similarity(keys, self.mask)
         best = alike[:, None].max(3, keepdim=True).values[:, 0]  # delegates want four axes
-        into = _decided(_sign(alike - best) + 1)  # a row for each a, 1 at its best b's
+        into = _zero(alike - best)  # a row for each a, 1 at its best b's
         into = into * (1 - _decided(into @ self.earlier))  # the first of them
         ahead = _decided(_sign(best.transpose(1, 2) - best) + self.before)
         rank = ahead.sum(-1, keepdim=True)  # of each a, 0 the best matched
@@ -137,10 +137,20 @@ def _decided(x: Tensor) -> Tensor:
     return 1 - (1 - x.relu()).relu()
 
 
+def _zero(difference: Tensor) -> Tensor:
+    """1 where it is 0, and 0 where it is less; it is never more."""
+    for _ in range(_steps(difference)):
+        difference = (difference * STEP + 1).relu() - 1
+    return (difference * STEP + 1).relu()
+
+
 def _sign(difference: Tensor) -> Tensor:
-    """At most −1, 0, or at least 1; float64, which nothing but the reference computes in, takes
-    more steps.
-    """
-    for _ in range(4 if difference.dtype == torch.float64 else 1):
+    """At most −1, 0, or at least 1."""
+    for _ in range(_steps(difference)):
         difference = 1 - (2 - (difference * STEP + 1).relu()).relu()
     return difference * STEP
+
+
+def _steps(x: Tensor) -> int:
+    """Besides the last; nothing but the reference computes in float64."""
+    return 4 if x.dtype == torch.float64 else 1
