@@ -27,8 +27,14 @@ def video(pretrained: bool = False) -> tuple[nn.Module, tuple[Tensor, ...]]:
     """ViT-L of VideoMAE with Kinetics-400's classes; pretrained: downloads its weights."""
     from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
-    large = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16}
-    config = VideoMAEConfig(**large, intermediate_size=4096, num_labels=400)
+    large: dict[str, Any] = {
+        "hidden_size": 1024,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+        "intermediate_size": 4096,
+        "num_labels": 400,
+    }
+    config = VideoMAEConfig(**large)
     return _made(VideoMAEForVideoClassification, config, pretrained and VIDEO), (
         torch.randn(1, 16, 3, 224, 224),
     )
@@ -38,7 +44,8 @@ def audio(pretrained: bool = False) -> tuple[nn.Module, tuple[Tensor, ...]]:
     """ViT-B of AST with AudioSet's classes; pretrained: downloads its weights."""
     from transformers import ASTConfig, ASTForAudioClassification
 
-    config = ASTConfig(frequency_stride=16, time_stride=16, num_labels=527)
+    apart: dict[str, Any] = {"frequency_stride": 16, "time_stride": 16, "num_labels": 527}
+    config = ASTConfig(**apart)
     return _made(ASTForAudioClassification, config, pretrained and AUDIO), (
         torch.randn(1, 1024, 128),
     )
