@@ -51,7 +51,8 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, d: Mapping[str, Any]) -> Self:
-        chosen = {f.name: d[f.name] for f in fields(cls) if f.name in d or f.name != "tome"}
+        since: dict[str, Any] = {"tome": None, **d}  # older cards know nothing of it
+        chosen = {f.name: since[f.name] for f in fields(cls)}
         values: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in chosen.items()
         }

@@ -8,6 +8,7 @@ from shutil import which
 
 import pytest
 
+from edgevit.sandbox import Child
 from edgevit.template import sharing
 
 TESTS = Path(__file__).parent
@@ -38,3 +39,10 @@ def template():
 def root() -> Path:
     """The checkout."""
     return TESTS.parent
+
+
+@pytest.fixture(params=[False, True], ids=["started", "forked"])
+def forked(request, monkeypatch):
+    """Each test runs for a child started anew, and for one forked from a template."""
+    monkeypatch.setitem(Child.__init__.__kwdefaults__, "torch", request.param)
+    return request.param

@@ -13,12 +13,7 @@ from edgevit import sandbox
 from edgevit.errors import ChildDied
 from edgevit.sandbox import Child
 
-
-@pytest.fixture(autouse=True, params=[False, True], ids=["started", "forked"])
-def forked(request, monkeypatch):
-    """Each test runs for a child started anew, and for one forked from a template."""
-    monkeypatch.setitem(Child.__init__.__kwdefaults__, "torch", request.param)
-    return request.param
+pytestmark = pytest.mark.usefixtures("forked")
 
 
 def soon(condition):

@@ -10,19 +10,14 @@ import click
 from .. import models
 from ..errors import EdgevitError
 from ..lookup import lookup
-from .choices import TARGET_NAMES
-from .papers import nothing_on_gpu
+from .papers import nothing_on_gpu, of_a_paper
 from .screen import Screen, screened
 
 
 @click.command()
 @click.option("--rows", default="image,audio", show_default=True, help="Also: video.")
-@click.option("--column", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True)
-@click.option("--target", type=click.Choice(TARGET_NAMES), default="onnx", show_default=True)
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
-@click.option("--rounds", type=click.IntRange(1), default=10, show_default=True)
+@of_a_paper(rounds=10)
 @click.option("--timeout", type=float, default=3600, show_default=True, help="Seconds per step.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), default="bench", show_default=True)
 @screened
 def tome(
     screen: Screen,

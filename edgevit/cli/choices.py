@@ -1,6 +1,6 @@
 """What can be typed on the command line: lists of names, artifacts, and their completion."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,18 @@ class ModelName(click.ParamType):  # type: ignore[type-arg]
     def shell_complete(self, ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]:
         names = [CompletionItem(n) for n in MODELS if n.startswith(incomplete)]
         return names or [CompletionItem(incomplete, type="file")]
+
+
+def of_a_model(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say which model, by the names of a Recipe's fields."""
+    for option in (
+        click.option("--input-size", type=int, help="Side of the input, in pixels."),
+        click.option("--num-classes", type=int, help="Size of the head."),
+        click.option("--pretrained", is_flag=True, help="Weights from timm's hub."),
+        click.option("--weights", type=click.Path(), help="A .safetensors or .pth file."),
+    ):
+        function = option(function)
+    return function
 
 
 def artifacts_among(paths: Sequence[Path], *, rejected: bool = False) -> list[Path]:

@@ -8,7 +8,7 @@ import click
 from ..converters.rewrites import NAMES
 from ..errors import InputError
 from ..recipe import IOS, PRECISIONS, Recipe, chosen_by
-from .choices import TARGET_NAMES, ModelName, Names, read_labels
+from .choices import TARGET_NAMES, ModelName, Names, of_a_model, read_labels
 from .screen import Screen, screened
 
 
@@ -22,10 +22,7 @@ from .screen import Screen, screened
 @click.option(
     "--precision", type=Names(PRECISIONS), help=f"{', '.join(PRECISIONS)}  [default: fp32]"
 )
-@click.option("--weights", type=click.Path(path_type=Path), help=".safetensors or .pth")
-@click.option("--pretrained", is_flag=True, help="Weights from timm's hub.")
-@click.option("--num-classes", type=int, help="Size of the head.")
-@click.option("--input-size", type=int, help="Side of the input, in pixels.")
+@of_a_model
 @click.option("--seed", type=int, default=0, show_default=True, help="Of random weights.")
 @click.option("--embed-preprocess", is_flag=True, help="Take 0..255 RGB, normalise inside.")
 @click.option("--labels", type=click.Path(path_type=Path), help="Class names, one a line.")
@@ -50,7 +47,6 @@ def command(
     out: Path,
     words: str | None,
     precision: tuple[str, ...] | None,
-    weights: Path | None,
     labels: Path | None,
     no_verify: bool,
     rewrites: tuple[str, ...] | None,
@@ -82,7 +78,6 @@ def command(
         outcomes = convert(
             Recipe(
                 model=model,
-                weights=str(weights) if weights else None,
                 rewrites=() if no_rewrites else rewrites,
                 costs=str(costs) if costs else None,
                 **recipe,

@@ -1,6 +1,6 @@
 """edgevit bench efficientmod: a paper's latency table, held against this machine."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,14 +20,32 @@ if TYPE_CHECKING:
 QUICK = {"every": 3, "rounds": 20}
 
 
+def of_a_paper(rounds: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a bench the options that all have: what is measured, how, and where its files go."""
+    place = click.Path(path_type=Path)
+
+    def give(function: Callable[..., None]) -> Callable[..., None]:
+        for option in (
+            click.option("-o", "--out", type=place, default="bench", show_default=True),
+            click.option("--rounds", type=click.IntRange(1), default=rounds, show_default=True),
+            click.option("--threads", type=click.IntRange(1), default=1, show_default=True),
+            click.option(
+                "--target", type=click.Choice(TARGET_NAMES), default="onnx", show_default=True
+            ),
+            click.option(
+                "--column", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True
+            ),
+        ):
+            function = option(function)
+        return function
+
+    return give
+
+
 @click.command()
 @click.option("--rows", default="", help="Only these, by row or model, with commas between.")
-@click.option("--column", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True)
-@click.option("--target", type=click.Choice(TARGET_NAMES), default="onnx", show_default=True)
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
-@click.option("--rounds", type=click.IntRange(1), default=30, show_default=True)
+@of_a_paper(rounds=30)
 @click.option("--quick", is_flag=True, help="Every third row, in 20 rounds.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), default="bench", show_default=True)
 @click.option("--html", type=click.Path(path_type=Path), help="Write a page with the plots.")
 @screened
 def efficientmod(

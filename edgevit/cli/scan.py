@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .choices import ModelName
+from .choices import ModelName, of_a_model
 from .screen import Screen, screened
 
 if TYPE_CHECKING:
@@ -21,10 +21,7 @@ UNSAFE = 3  # what the command ends with: fp16 gives something else, and no cure
 @click.command()
 @click.argument("model", type=ModelName())
 @click.option("--images", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--weights", type=click.Path(path_type=Path), help="A .safetensors or .pth file.")
-@click.option("--pretrained", is_flag=True, help="timm's trained weights.")
-@click.option("--num-classes", type=int)
-@click.option("--input-size", type=int, help="Side in pixels.")
+@of_a_model
 @click.option("--timeout", type=float, default=600, show_default=True, help="Seconds per step.")
 @screened
 def command(screen: Screen, model: str, images: Path | None, timeout: float, **recipe: Any) -> None:
@@ -40,8 +37,6 @@ def command(screen: Screen, model: str, images: Path | None, timeout: float, **r
     from ..pipeline.scan import scan
     from ..recipe import Recipe
 
-    if recipe["weights"] is not None:
-        recipe["weights"] = str(recipe["weights"])
     with screen.progress() as watch:
         found = scan(
             Recipe(model=model, **recipe),

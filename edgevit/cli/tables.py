@@ -29,7 +29,8 @@ def conversions(outcomes: Sequence["Outcome"], *, verbose: bool) -> list[Table |
     parts = agreements(rows, verbose=verbose)
     card = rows[0][1].card if rows[0][1] else None
     counts = card.model.get("merged") if card else None
-    if card and counts and counts != card.recipe["tome"] and {*counts} != {card.recipe["tome"]}:
+    asked = card.recipe["tome"] if card and counts else None
+    if counts and counts != ([asked] * len(counts) if isinstance(asked, int) else asked):
         said = ", ".join(map(str, counts))
         parts.append(Text(f"fewer tokens merge where too few are left: {said}, block by block"))
     unchanged = sum(o.unchanged for o in made)

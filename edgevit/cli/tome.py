@@ -9,7 +9,7 @@ import click
 
 from ..errors import EdgevitError, InputError
 from ..recipe import PRECISIONS, Recipe
-from .choices import TARGET_NAMES, ModelName
+from .choices import TARGET_NAMES, ModelName, of_a_model
 from .screen import Screen, screened
 
 if TYPE_CHECKING:
@@ -34,10 +34,7 @@ NONE = 3  # what the command ends with: no r keeps the limits that were set
 @click.option("--image", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--show", type=click.Path(path_type=Path), help="PNG of what merges in --image.")
 @click.option("--precision", type=click.Choice(list(PRECISIONS)), default="fp32")
-@click.option("--weights", type=click.Path(path_type=Path), help="A .safetensors or .pth file.")
-@click.option("--pretrained", is_flag=True, help="timm's trained weights.")
-@click.option("--num-classes", type=int)
-@click.option("--input-size", type=int, help="Side in pixels.")
+@of_a_model
 @click.option("--timeout", type=float, default=600, show_default=True, help="Seconds per step.")
 @screened
 def command(
@@ -69,8 +66,6 @@ def command(
     """
     from ..pipeline.convert import Limits
 
-    if recipe["weights"] is not None:
-        recipe["weights"] = str(recipe["weights"])
     chosen = Recipe(model=model, **recipe)
     wanted = _numbers(counts)
     if (image is None) != (show is None):

@@ -17,17 +17,18 @@ class Picture:
 
 
 def pictures_in(folder: Path, option: str) -> list[Picture]:
-    """What lies in `folder`, or in its folders, one for each class; InputError where nothing does.
+    """What lies in `folder`, or else in its folders, one for each class; InputError for nothing.
 
     option: named in the error, such as "--images".
     """
-    classes = sorted(f for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
-    found = [
-        Picture(file, i if classes else None)
-        for i, place in enumerate(classes or [folder])
-        for file in sorted(place.iterdir())
-        if file.suffix.lower() in SUFFIXES
-    ]
+    found = [Picture(file) for file in _among(folder)]
+    if not found:
+        classes = sorted(f for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
+        found = [Picture(file, i) for i, place in enumerate(classes) for file in _among(place)]
     if not found:
         raise InputError(f"{option}: {folder} holds none of {', '.join(SUFFIXES)}")
     return found
+
+
+def _among(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)

@@ -25,10 +25,8 @@ SCALE = 2  # pixels drawn for each the model sees
 GAP = 8
 
 
-def show(
-    *, recipe: dict[str, object], image: str, file: str, layers: Sequence[int] | None = None
-) -> list[list[int]]:
-    """Write a PNG of the picture beside its groups after each of `layers` (a third, two, all).
+def show(*, recipe: dict[str, object], image: str, file: str) -> list[list[int]]:
+    """Write a PNG of the picture beside its groups after a third, two thirds and all layers.
 
     Returns how many patches stand behind each token, per layer drawn. For a child process.
     """
@@ -41,10 +39,7 @@ def show(
     x = torch.from_numpy(model.preprocess.apply(Path(image)))
     groups = groups_of(net, x)
     depth = len(groups)
-    drawn = layers or sorted({max(1, depth // 3), max(1, 2 * depth // 3), depth})
-    for layer in drawn:
-        if not 1 <= layer <= depth:
-            raise InputError(f"--layers: {layer} is not one of the {depth} blocks, 1 to {depth}")
+    drawn = sorted({max(1, depth // 3), max(1, 2 * depth // 3), depth})
     patches: tuple[int, int] = model.module.patch_embed.grid_size  # type: ignore
     plain = _picture(model.preprocess, x)
     panels = [plain, *(_grouped(plain, groups[i - 1].reshape(patches)) for i in drawn)]

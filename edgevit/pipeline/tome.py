@@ -103,6 +103,8 @@ def tome(
     for count, artifact in zip(tried, made, strict=True):
         run = next(runs) if isinstance(artifact, Artifact) else artifact
         if not isinstance(artifact, Artifact) or not isinstance(run, Run):
+            if not found:  # nothing to compare with
+                raise run  # type: ignore[misc]
             found.append(run)  # type: ignore[arg-type]
             continue
         assert artifact.card

@@ -20,12 +20,7 @@ class VideoMAE:
 
     def queries_keys_values(self, block: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         attn = block.attention.attention
-        y = block.layernorm_before(x)
-        q, k, v = (
-            _heads(linear(y), attn.num_attention_heads)
-            for linear in (attn.query, attn.key, attn.value)
-        )
-        return q * attn.scaling, k, v
+        return _heads(attn, block.layernorm_before(x), attn.query, attn.key, attn.value)
 
     def attended(self, block: Any, x: Tensor, y: Tensor) -> Tensor:
         return x + block.attention.output(y.transpose(1, 2).flatten(2), x)  # type: ignore[no-any-return]
@@ -43,12 +38,7 @@ class AST:
 
     def queries_keys_values(self, block: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         attn = block.attention
-        y = block.layernorm_before(x)
-        q, k, v = (
-            _heads(linear(y), attn.num_attention_heads)
-            for linear in (attn.q_proj, attn.k_proj, attn.v_proj)
-        )
-        return q * attn.scaling, k, v
+        return _heads(attn, block.layernorm_before(x), attn.q_proj, attn.k_proj, attn.v_proj)
 
     def attended(self, block: Any, x: Tensor, y: Tensor) -> Tensor:
         return x + block.attention.o_proj(y.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
@@ -62,6 +52,7 @@ def _of_type(model: nn.Module, name: str) -> Any:
     return next((m for m in model.modules() if type(m).__name__ == name), None)
 
 
-def _heads(x: Tensor, heads: int) -> Tensor:
-    """[B, N, C] → [B, heads, N, C / heads]."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+def _heads(attn: Any, x: Tensor, *linears: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
+    """Of x [B, N, C]: queries, scaled, keys and values, [B, heads, N, C / heads] each."""
+    q, k, v = (y(x).unflatten(-1, (attn.num_attention_heads, -1)).transpose(1, 2) for y in linears)
+    return q * attn.scaling, k, v

@@ -36,7 +36,9 @@ def test_both_forms_agree_and_nothing_merged_is_the_model_itself(model):
 
 def test_both_tokens_of_a_distilled_model_stay_in_front():
     model = merged(net("deit_tiny_distilled_patch16_224"), [2, 2, 1])
-    made_of = [torch.eye(11)[None]]  # 9 patches and two tokens
+    mask = model.blocks.merging[0].mask  # 9 patches and two tokens: 6 in A, 5 in B
+    assert (mask < 0).sum() == 6 + 5 - 1
+    made_of = [torch.eye(11)[None]]
 
     def follow(merging, given, _out):
         made_of.append(merging.forward(made_of[-1], *given[1:])[0])
@@ -44,7 +46,7 @@ def test_both_tokens_of_a_distilled_model_stay_in_front():
     for merging in model.blocks.merging:
         merging.register_forward_hook(follow)
     with torch.no_grad():
-        model(torch.randn(1, 3, 48, 48))
+        assert model(torch.randn(1, 3, 48, 48)).shape == (1, 7)
     assert made_of[-1].shape == (1, 6, 11)
     assert torch.equal(made_of[-1][:, :2], made_of[0][:, :2])
 

@@ -56,6 +56,14 @@ def test_ten_thousand_inputs_of_deit():
         assert torch.equal(found > 0, expected > 0)
 
 
+def test_protected_tokens_stay_alone():
+    x, keys, sizes = drawn(0, 1, 9, ties=True)
+    found, _ = Merging(9, most(9, 2), 2)(x, keys, sizes)
+    for token in (0, 1):
+        (row,) = found[0, :, token].nonzero()[:, 0]
+        assert torch.equal(found[0, row], torch.eye(9)[token])
+
+
 def test_cosines_lie_where_they_should():
     keys = torch.tensor([[[1.0, 0], [1, 0], [0, 1], [-3, 0]]])
     torch.testing.assert_close(similarity(keys, mask(4, 0))[0], torch.tensor([[3.0, 1], [2, 2]]))
