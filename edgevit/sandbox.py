@@ -7,11 +7,13 @@
 A call names a function and its keyword arguments; both directions carry JSON and numpy arrays, and
 nothing is unpickled, so that what a child answers cannot run code here. The child writes whatever
 it prints to the log. It leads its own process group, which dies with the call that overran its
-limits, with `close()`, and (on Linux) with this process.
+limits, with `close()`, and (on Linux) with this process. Its temporary files lie in a folder of its
+own, removed with it: a process that is killed cannot remove them itself.
 """
 
 import os
 import re
+import shutil
 import signal
 import sys
 import tempfile
@@ -64,12 +66,15 @@ class Child:
         self.timeout_s, self.memory_bytes, self.log = timeout_s, memory_bytes, log
         self._lock = threading.Lock()
         self._stderr = log.open("w+b") if log else tempfile.TemporaryFile()
+        folder = tempfile.mkdtemp(prefix="edgevit-")
+        self._remove_folder = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         requests_read, self._requests = _pipe_to_child()
         self._replies, replies_write = _pipe_from_child()
         # `-P` keeps the working folder out of sys.path, where a file called torch.py may lie.
         package_root = str(Path(__file__).parent.parent)
         path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
-        variables = {**PATIENT, **os.environ, "PYTHONPATH": path, **(env or {})}
+        ours = {"PYTHONPATH": path, "TMPDIR": folder}
+        variables = {**PATIENT, **os.environ, **ours, **(env or {})}
         fds = (requests_read, replies_write)
         found = template(variables) if torch and not env else None
         forked = found and found.fork(memory_bytes, [*fds, self._stderr.fileno()], variables)
@@ -142,6 +147,7 @@ class Child:
         for stream in (self._requests, self._replies, self._stderr):
             with suppress(BrokenPipeError):  # a request that the child did not live to read
                 stream.close()
+        self._remove_folder()
         with _counting:
             _live.discard(self)
 

@@ -162,6 +162,7 @@ def _become_child(request: dict[str, Any], fds: list[int], parent: int) -> None:
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["env"])
+    tempfile.tempdir = None  # to be read from the environment again
     try:
         sandbox_child.serve(requests, replies, request["memory_bytes"], parent)
     finally:

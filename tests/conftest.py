@@ -1,7 +1,9 @@
 """What all tests share: the `needs` marker, and the way children find the tests' own modules."""
 
 import os
+import shutil
 import signal
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
@@ -33,6 +35,15 @@ def template():
     """Children that need torch are forked from a process that has it."""
     with sharing():
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_files(tmp_path_factory):
+    """coremltools keeps each package that it makes until its process ends in peace."""
+    tempfile.tempdir = str(tmp_path_factory.mktemp("temporary"))
+    yield
+    shutil.rmtree(tempfile.tempdir, ignore_errors=True)
+    tempfile.tempdir = None
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -56,6 +57,10 @@ def die(*, how: str):
     if how == "SIGABRT":
         os.abort()
     os._exit(int(how))
+
+
+def leave_a_file() -> str:
+    return tempfile.mkstemp()[1]
 
 
 def die_beside_a_fork(*, pid_file: str):

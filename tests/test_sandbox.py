@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,12 +18,7 @@ from edgevit import errors
 from edgevit.errors import ChildDied, ChildError, ChildMemory, ChildTimeout, OutputError
 from edgevit.sandbox import Child
 
-
-@pytest.fixture(autouse=True, params=[False, True], ids=["started", "forked"])
-def forked(request, monkeypatch):
-    """Each test runs for a child started anew, and for one forked from a template."""
-    monkeypatch.setitem(Child.__init__.__kwdefaults__, "torch", request.param)
-    return request.param
+pytestmark = pytest.mark.usefixtures("forked")
 
 
 def soon(condition: Callable[[], bool], seconds: float = 10) -> bool:
@@ -127,6 +123,16 @@ def test_a_fork_left_behind_does_not_hide_the_death(child, tmp_path):
         child.call("misbehaving:die_beside_a_fork", pid_file=tmp_path / "pid")
     assert time.monotonic() - start < 15
     assert soon(lambda: gone(int((tmp_path / "pid").read_text())))
+
+
+def test_temporary_files_of_a_child_that_dies_are_removed(child):
+    left = Path(child.call("misbehaving:leave_a_file"))
+    assert left.exists()
+    with pytest.raises(ChildDied):
+        child.call("misbehaving:die", how="SIGABRT")
+    child.close()
+    assert not left.parent.exists()
+    assert left.parent != Path(tempfile.gettempdir())
 
 
 def test_a_timeout_ends_the_child_and_what_it_started(tmp_path):
