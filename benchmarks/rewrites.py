@@ -6,15 +6,20 @@ edgevit does, timed side by side.
 
 Prints, per model and target, how many times as fast the rewritten file is, with its interval; the
 geometric mean; and whose partitions were more than one. One thread, interleaved rounds.
-The norms, biases and layer scales of the random weights are drawn anew, so that no branch is zero.
+Then, per model: which part of the machine's peak the rewritten file reaches, and the largest error
+of both against float64 over the sixteen inputs of `verify`, in units of torch's own in fp32.
+The norms, biases and layer scales of the random weights are drawn anew, so that no branch is zero,
+and running statistics are taken of images, so that values keep an ordinary size.
 """
 
 import json
 import math
 import sys
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from itertools import product
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -25,11 +30,14 @@ from rich.table import Table
 
 from edgevit import Recipe, convert
 from edgevit.converters.target import find
+from edgevit.converters.verify import agreement
+from edgevit.exact import compute
 from edgevit.models import build
 from edgevit.profiles.bench import profile
 from edgevit.profiles.compare import ratio
 from edgevit.profiles.run import Run
 from edgevit.profiles.variant import Item
+from edgevit.reference import Reference
 from edgevit.template import sharing
 
 Inputs = tuple[torch.Tensor, ...]
@@ -82,20 +90,36 @@ def onnx(module: torch.nn.Module, inputs: Inputs, file: Path) -> None:
 ONE_LINERS = {"executorch": executorch, "tflite": tflite, "onnx": onnx}
 
 
-def draw_anew(module: torch.nn.Module) -> None:
+def draw_anew(module: torch.nn.Module, inputs: Sequence[torch.Tensor]) -> None:
     """Give every norm, bias, layer scale and running statistic a value of ordinary size."""
     rng = torch.Generator().manual_seed(0)
-    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
-        if tensor.is_floating_point() and tensor.numel() == max(tensor.shape, default=0):
+    for name, tensor in module.named_parameters():
+        if tensor.numel() == max(tensor.shape, default=0):
             drawn = torch.rand(tensor.shape, generator=rng)
-            centred = name.endswith(("bias", "running_mean"))
-            tensor.data.copy_((drawn - 0.5) * 0.4 if centred else 0.5 + drawn)
+            tensor.data.copy_((drawn - 0.5) * 0.4 if name.endswith("bias") else 0.5 + drawn)
+    norms = [m for m in module.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.train().reset_running_stats()
+        norm.momentum = None  # the mean over all that passes
+    with torch.no_grad():
+        for _ in range(2 if norms else 0):
+            module(*(images((16, *x.shape[1:]), rng) for x in inputs))
+    module.eval()
+
+
+def images(shape: tuple[int, ...], rng: torch.Generator) -> torch.Tensor:
+    """Noise of equal strength in each octave, as photographs have; unit variance."""
+    sizes = [2**k for k in range(int(math.log2(shape[-1])) + 1)]
+    octaves = [torch.randn((*shape[:2], size, size), generator=rng) for size in sizes]
+    resized = [torch.nn.functional.interpolate(o, shape[2:], mode="bilinear") for o in octaves]
+    drawn = torch.stack(resized).sum(0)
+    return drawn / drawn.std()
 
 
 def compared(name: str, target: str, rounds: int, folder: Path) -> dict[str, Any]:
     """Placements before and after, and how many times as fast ours is; errors in words."""
     model = build(name, seed=0)
-    draw_anew(model.module)
+    draw_anew(model.module, model.inputs)
     suffix = find(target).suffix
     theirs, ours = folder / f"one-liner{suffix}", folder / f"{name}{suffix}"
     row: dict[str, Any] = {"model": name, "target": target, "before": "", "after": ""}
@@ -115,11 +139,29 @@ def compared(name: str, target: str, rounds: int, folder: Path) -> dict[str, Any
         row["before"] = str(find(target).placement(theirs) or "–")
     except Exception as e:
         return row | {"error": f"one-liner: {type(e).__name__}: {' '.join(str(e).split())[:90]}"}
-    runs = profile([Item(theirs, target), Item(ours, target)], rounds=rounds, control=False)
+    macs = outcome.artifact.card.model["macs"]
+    runs = profile(
+        [Item(theirs, target), Item(ours, target, macs=macs)], rounds=rounds, control=False
+    )
     if not isinstance(runs[0], Run) or not isinstance(runs[1], Run):
         return row | {"error": str(next(r for r in runs if not isinstance(r, Run)))}
     found = ratio(runs[0], runs[1])
-    return row | {"value": found.value, "low": found.low, "high": found.high}
+    held = compute(model.module, model.inputs, preprocess=model.preprocess, precisions=["fp32"])
+    return row | {
+        "value": found.value,
+        "low": found.low,
+        "high": found.high,
+        "of_peak": runs[1].fraction_of_peak,
+        "errors": [error(file, target, held) for file in (theirs, ours)],
+    }
+
+
+def error(file: Path, target: str, held: Reference) -> float:
+    """The largest error against float64, in units of torch's own in fp32."""
+    loaded = find(target).load(file)
+    found = [tuple(loaded(*row)) for row in held.inputs]
+    (output,) = agreement(held, found, precision="fp32", names=["output"]).outputs
+    return output.max_abs_error / output.eager_error
 
 
 @click.command()
@@ -144,6 +186,7 @@ def main(models: tuple[str, ...], to: str, rounds: int, keep: Path | None) -> No
                 kept.write_text(json.dumps(rows[-1]))
     console = Console(width=120, highlight=False)
     console.print(table(rows))
+    console.print(details(rows))
     console.print(cut(rows))
     sys.exit(any("one-liner" not in row.get("error", "one-liner") for row in rows))
 
@@ -167,6 +210,21 @@ def _cell(row: dict[str, Any]) -> str:
     if "value" in row:
         return f"{row['value']:.2f}×  [{row['low']:.2f}, {row['high']:.2f}]"
     return row.get("error", "").split(":")[0] + " failed" if row else ""
+
+
+def details(rows: list[dict[str, Any]]) -> Table:
+    """Part of the peak, and errors; below them the median and the largest."""
+    headings = ("model", "target", "of peak", "error, one-liner", "edgevit")
+    shown = Table(*headings, box=None)
+    found = [row for row in rows if "errors" in row]
+    for row in found:
+        of_peak = f"{row['of_peak']:.0%}" if row["of_peak"] else ""
+        shown.add_row(row["model"], row["target"], of_peak, *(f"{e:.1f}" for e in row["errors"]))
+    for target in dict.fromkeys(row["target"] for row in found):
+        pairs = [row["errors"] for row in found if row["target"] == target]
+        for name, of in (("median", median), ("largest", max)):
+            shown.add_row(name, target, "", *(f"{of(e):.1f}" for e in zip(*pairs, strict=True)))
+    return shown
 
 
 def cut(rows: list[dict[str, Any]]) -> str:

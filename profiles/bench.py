@@ -1,6 +1,6 @@
 """The measuring loop: interleaved rounds over artifacts, each in a child process of its own.
 
-    load all ── warm up each ── round 1: B A C ── round 2: C B A ── ... ── round R
+    load all ── warm up each ── round 1: B A C ── round 2: C B A ── ... ── anew, every ten rounds
                                 └ a block: k inferences, k such that it lasts `block_s`
 
 Whatever slows the machine for a while slows all artifacts of the rounds it lasts, so that ratios
@@ -9,6 +9,10 @@ is random, so that nobody always follows the same neighbour. All children keep t
 and between any two blocks the machine's own peak is taken for 20 ms: a block over which it moved is
 marked and taken again. The first artifact runs twice, as one more that ought to be no faster: the
 A/A control. Nothing is discarded.
+
+Two processes of one file differ by about 1 % for as long as they live (where their memory lies; who
+loads first), which no number of rounds averages out: every ten rounds all start anew, in another
+order.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,6 +31,7 @@ from .peak import Peak
 from .run import Run
 from .variant import Device, Item, Machine, Variant
 
+ROUNDS_OF_A_PROCESS = 10
 Probe = Callable[[int, tuple[int, ...]], AbstractContextManager[Peak]]
 
 
@@ -69,17 +74,20 @@ def profile(
     state = [host.state()]
     with ExitStack() as stack:
         taken = stack.enter_context(probe(threads, cores)) if probe else None
+        machine = Machine(taken.now if taken else None)
         for variant in variants:
             stack.callback(variant.close)
-            on_progress(f"load {variant.item.label}", 0, rounds)
-            variant.attempt(lambda v=variant: v.open(start(timeout_s), threads, cores))
-        for variant in variants:
-            on_progress(f"warm up {variant.item.label}", 0, rounds)
-            variant.attempt(variant.warm_up, warmup_s, block_s)
-        if taken:
-            bracket.append(taken.best())
-        machine = Machine(taken.now if taken else None)
         for number in range(rounds):
+            if number % ROUNDS_OF_A_PROCESS == 0:
+                for i in rng.permutation(len(variants)):
+                    on_progress(f"load {variants[i].item.label}", number, rounds)
+                    variants[i].attempt(variants[i].open, lambda: start(timeout_s), threads, cores)
+                for variant in variants:
+                    on_progress(f"warm up {variant.item.label}", number, rounds)
+                    variant.attempt(variant.warm_up, warmup_s, block_s)
+                if taken and not bracket:
+                    bracket.append(taken.best())
+                machine.settled()  # the next block is held against the machine as it is now
             for i in rng.permutation(len(variants)):
                 variants[i].attempt(variants[i].one_round, machine)
             on_progress("measure", number + 1, rounds)

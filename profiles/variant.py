@@ -1,4 +1,4 @@
-"""One artifact in its warm child process, and the samples taken from it so far."""
+"""One artifact, the warm child process that it is in, and the samples taken from it so far."""
 
 import math
 import platform
@@ -85,9 +85,11 @@ class Variant:
             self.error = type(e)(f"{self.item.label}: {e}")
             self.close()
 
-    def open(self, device: Device, threads: int, cores: tuple[int, ...]) -> None:
-        self._device = device
-        self._opened = device.call(
+    def open(self, start: Callable[[], Device], threads: int, cores: tuple[int, ...]) -> None:
+        """Load in a new process, in place of the one before."""
+        self.close()
+        self._device = start()
+        self._opened = self._device.call(
             f"{__package__}.timed:open_artifact",
             target=self.item.target,
             file=str(self.item.file),
@@ -97,13 +99,15 @@ class Variant:
 
     def warm_up(self, warmup_s: float, block_s: float) -> None:
         """Run for `warmup_s`, then choose how many inferences a block of `block_s` needs."""
-        self._warmups_s = self._block(1)
-        while (left_s := warmup_s - sum(self._warmups_s)) > 0:
-            self._warmups_s += self._block(_iterations(left_s, self._warmups_s[-1]))
-        settled_s = float(np.median(self._warmups_s[len(self._warmups_s) // 2 :]))
+        cpu_s = self._cpu_s
+        taken_s = self._block(1)
+        while (left_s := warmup_s - sum(taken_s)) > 0:
+            taken_s += self._block(_iterations(left_s, taken_s[-1]))
+        settled_s = float(np.median(taken_s[len(taken_s) // 2 :]))
         # 5 % more, or half of the blocks would end just short of `block_s`.
         self._iterations = _iterations(1.05 * block_s, settled_s)
-        self._cpu_s = 0.0
+        self._cpu_s = cpu_s  # of what is timed only
+        self._warmups_s += taken_s
 
     def one_round(self, machine: Machine) -> None:
         """A block, taken again while the machine's own speed moves over it; all are kept."""
