@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from . import coreml_scales
 from .coreml_weights import OLDEST, compress
 from .rewrites import NATIVE
 from .target import Array, Loaded, Placement, Tensor, require
@@ -44,6 +45,7 @@ class CoreML:
         require("coreml", self.needs)
         ct = _coremltools()
         _register_channel_norm()
+        coreml_scales.register()
         half = precision != "fp32"
         model = ct.convert(
             program.exported.run_decompositions({}),

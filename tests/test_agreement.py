@@ -64,7 +64,7 @@ def test_every_file_agrees_with_float64_and_runs_in_one_delegate(
     name, precision, targets, tmp_path
 ):
     model = models.build(name, input_size=(SIDES | MORE_SIDES)[name])
-    draw_anew(model.module)
+    draw_anew(model.module, model.inputs)
     outcomes = convert(
         name,
         to=targets,
