@@ -66,9 +66,8 @@ def compute(
         half = precision != "fp32"
         rounded = _rounded_weights(module, precision) if half else module
         eager = _run(rounded, inputs, torch.float32, half=half)
-        # numpy's maximum keeps the NaN of a model that overflows in fp16, Python's may drop it.
         errors[precision] = tuple(
-            float(np.max([_furthest(e, x) for e, x in zip(column, truth, strict=True)]))
+            _largest([_furthest(e, x) for e, x in zip(column, truth, strict=True)])
             for column, truth in zip(
                 zip(*eager, strict=True), zip(*exact, strict=True), strict=True
             )
@@ -79,6 +78,12 @@ def compute(
 def _furthest(a: np.ndarray, b: np.ndarray) -> float:
     with np.errstate(invalid="ignore"):  # an infinity of fp16 is what is looked for
         return float(np.abs(a - b).max(initial=0))
+
+
+def _largest(errors: Sequence[float]) -> float:
+    """Over the inputs on which the model does not overflow in that precision; NaN without any."""
+    finite = [e for e in errors if np.isfinite(e)]
+    return max(finite, default=float("nan"))
 
 
 def _rounded_weights(module: nn.Module, precision: str) -> nn.Module:

@@ -28,7 +28,8 @@ class Reference:
     """inputs, outputs: one tuple of arrays per input, outputs in float64.
 
     eager_error: precision → per output, the largest difference between the float64 outputs and the
-    module computed by torch in that precision: the round-off nobody can be blamed for.
+    module computed by torch in that precision, over the inputs where that does not overflow: the
+    round-off nobody can be blamed for.
     """
 
     inputs: tuple[Arrays, ...]

@@ -192,6 +192,20 @@ def test_what_overflows_in_half_is_marked():
     assert not np.isfinite(error["fp16"]).any()
 
 
+class Large(nn.Module):
+    """Overflows in half where the input's end of the range is met, and only there."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x * 66000 * 100) / 1000
+
+
+def test_an_input_that_overflows_in_half_hides_no_other():
+    found = computed(Large(), torch.linspace(0, 0.01, 4)[None])
+    (error,) = found.eager_error["fp16"]
+    largest = max(float(np.abs(y).max()) for (y,) in found.outputs)
+    assert 0 < error < 1e-2 * largest
+
+
 def test_a_module_that_writes_into_its_input_does_not_change_the_next_run():
     found = computed(Faulty("in place"), torch.rand(1, 4))
     for (x,), (y,) in zip(found.inputs, found.outputs, strict=True):
