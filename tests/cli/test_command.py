@@ -209,3 +209,15 @@ def test_a_published_table_says_that_it_is_one():
     assert told["rows"][0]["latency_ms"] == "2.4"
     for wrong in (["models", "pixel"], ["tables", "--counts"]):
         assert CliRunner().invoke(cli, ["list", *wrong]).exit_code == 2
+
+
+def test_devices_are_listed_with_the_tables_that_tell_of_them():
+    shown = CliRunner().invoke(cli, ["list", "devices"]).output
+    assert "published, not measured here" in shown
+    assert "Apple A14 Bionic" in shown
+    told = json.loads(CliRunner().invoke(cli, ["list", "devices", "--json"]).output)
+    by_name = {device["name"]: device for device in told}
+    assert by_name["Raspberry Pi 5"]["tables"] == ["raspberry_pi_5"]
+    assert by_name["Raspberry Pi 5"]["cpu"] == [{"cores": 4, "core": "Cortex-A76", "ghz": 2.4}]
+    assert by_name["iPhone 13"]["tables"] == []
+    assert {device["said"] for device in told} == {"published, not measured here"}
