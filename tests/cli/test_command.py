@@ -126,11 +126,13 @@ def test_verify_profile_and_classify_take_what_the_shell_made_of_a_star(made):
     done = run("verify", *inside, "--json")
     assert done.returncode == 0, done.stderr
     assert [v["agreement"]["status"] for v in json.loads(done.stdout)] == ["agrees"]
-    done = run("profile", *inside, "--rounds", 3, "--json", "--html", made / "page.html")
+    options = ("--rounds", 3, "--device", "my board", "--html", made / "page.html")
+    done = run("profile", *inside, *options, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)[0]["median_ms"] > 0
     assert (made / "page.html").stat().st_size > 1000
-    assert list((made / "out" / "runs").iterdir())
+    (file,) = (made / "out" / "runs").iterdir()
+    assert json.loads(file.read_text())["context"]["device"] == "my board"
     picture = Path(__file__).parents[2] / "edgevit" / "photographs" / "flower.jpg"
     labels = made / "labels.txt"
     labels.write_text("a\nb\nc\nd\n")
