@@ -16,7 +16,7 @@ def register() -> None:
     from coremltools.converters.mil.mil.passes.defs import optimize_elementwise_binary
     from coremltools.converters.mil.mil.passes.pass_registry import register_pass
 
-    theirs = optimize_elementwise_binary.fuse_elementwise_to_batchnorm
+    theirs: Any = optimize_elementwise_binary.fuse_elementwise_to_batchnorm
 
     class Exact(theirs):  # type: ignore[misc]
         def apply(self, prog: Any) -> None:

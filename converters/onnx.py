@@ -1,5 +1,6 @@
 """ONNX in one file, run by ONNX Runtime on the CPU: `.onnx`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -57,12 +58,19 @@ class Onnx:
 
 
 class LoadedOnnx:
-    """An .onnx in ONNX Runtime's CPU provider.
+    """An .onnx in ONNX Runtime, in the first of `providers` that takes an operator.
 
     profile: a folder for the profile and the graph that the runtime makes of the file.
     """
 
-    def __init__(self, file: Path, threads: int, *, profile: Path | None = None) -> None:
+    def __init__(
+        self,
+        file: Path,
+        threads: int,
+        *,
+        profile: Path | None = None,
+        providers: Sequence[Any] = ("CPUExecutionProvider",),
+    ) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -72,9 +80,7 @@ class LoadedOnnx:
             options.enable_profiling = True
             options.profile_file_prefix = str(profile / "profile")
             options.optimized_model_filepath = str(profile / "optimized.onnx")
-        self.session = onnxruntime.InferenceSession(
-            file, options, providers=["CPUExecutionProvider"]
-        )
+        self.session = onnxruntime.InferenceSession(file, options, providers=[*providers])
         self.inputs = tuple(
             Tensor(i.name, _dtype(i.type), tuple(i.shape)) for i in self.session.get_inputs()
         )

@@ -71,6 +71,7 @@ def profile(
     cores = host.cores_for(threads)
     variants = [Variant(item) for item in (*items, *items[:control])]
     bracket: list[float] = []
+    bracket_int8: list[float] = []
     state = [host.state()]
     with ExitStack() as stack:
         taken = stack.enter_context(probe(threads, cores)) if probe else None
@@ -87,12 +88,14 @@ def profile(
                     variant.attempt(variant.warm_up, warmup_s, block_s)
                 if taken and not bracket:
                     bracket.append(taken.best())
+                    bracket_int8 += filter(None, [taken.int8()])
                 machine.settled()  # the next block is held against the machine as it is now
             for i in rng.permutation(len(variants)):
                 variants[i].attempt(variants[i].one_round, machine)
             on_progress("measure", number + 1, rounds)
         if taken:
             bracket.append(taken.best())
+            bracket_int8 += filter(None, [taken.int8()])
     state.append(host.state())
     facts = {**describe(), **({"device": device} if device else {})}
     twin = variants[-1] if control and not variants[-1].error else None
@@ -102,6 +105,7 @@ def profile(
             facts,
             threads,
             bracket_macs_per_s=tuple(bracket),
+            bracket_int8_macs_per_s=tuple(bracket_int8),
             control_s=tuple(twin.rounds_s) if twin and variant is variants[0] else (),
             state=tuple(state),
             started=started,

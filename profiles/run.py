@@ -18,6 +18,7 @@ from edgevit.errors import ArtifactError, InputError
 from edgevit.staging import write_text
 
 SCHEMA = 1
+INT8 = ("int8", "w8a8")  # how a precision begins whose products are of 8 bits both
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Run:
     cores_used: float  # CPU seconds over wall seconds in the timed blocks
     macs: int | None = None  # multiply-accumulates of one inference
     bracket_macs_per_s: tuple[float, ...] = ()  # machine peak before, amid and after, in order
+    bracket_int8_macs_per_s: tuple[float, ...] = ()  # the same in int8; empty: not measured
     repeated_s: tuple[tuple[float, ...], ...] = ()  # blocks taken again: the machine's speed moved
     unsettled: tuple[int, ...] = ()  # rounds over which it moved each time
     control_s: tuple[tuple[float, ...], ...] = ()  # the same file in another process, interleaved
@@ -98,13 +100,21 @@ class Run:
         return self.macs / self.median_s if self.macs else None
 
     @property
+    def peak_of(self) -> str:
+        """Whose peak the run is held against: "int8" where its kernels are, if measured; "fp32"."""
+        is_int8 = self.context.precision.startswith(INT8) and self.bracket_int8_macs_per_s
+        return "int8" if is_int8 else "fp32"
+
+    @property
     def peak_macs_per_s(self) -> float | None:
-        """The machine's fp32 peak as measured beside the run: the best of the bracket."""
-        return max(self.bracket_macs_per_s, default=None)
+        """The machine's peak in `peak_of`, as measured beside the run: the best of the bracket."""
+        is_int8 = self.peak_of == "int8"
+        bracket = self.bracket_int8_macs_per_s if is_int8 else self.bracket_macs_per_s
+        return max(bracket, default=None)
 
     @property
     def fraction_of_peak(self) -> float | None:
-        """`macs_per_s` over the machine's fp32 peak; 8-bit kernels can rightly exceed 1."""
+        """`macs_per_s` over `peak_macs_per_s`; 8-bit kernels can rightly exceed 1 of fp32's."""
         rate, peak = self.macs_per_s, self.peak_macs_per_s
         return rate / peak if rate and peak else None
 

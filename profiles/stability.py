@@ -39,14 +39,15 @@ def doubts(run: Run) -> list[Doubt]:
 
 
 def _above_peak(run: Run) -> Doubt | None:
-    # Only where the kernels are fp32: the peak is measured in fp32, and 8 bits go faster.
-    fraction = run.fraction_of_peak
-    if fraction is None or fraction <= MAX_FRACTION or run.context.precision != "fp32":
+    # Only where the kernels are of the peak's own kind: 8 bits go faster than fp32, fp16 may.
+    fraction, kind = run.fraction_of_peak, run.peak_of
+    of_its_kind = kind == "int8" or run.context.precision == "fp32"
+    if fraction is None or fraction <= MAX_FRACTION or not of_its_kind:
         return None
     return Doubt(
         "above peak",
-        f"{fraction:.0%} of the machine's fp32 peak",
-        "no fp32 kernel can do that: the MAC count or the number of threads is wrong",
+        f"{fraction:.0%} of the machine's {kind} peak",
+        f"no {kind} kernel can do that: the MAC count or the number of threads is wrong",
         "count the MACs of the graph that is in the file, and look at the cores used",
     )
 

@@ -1,7 +1,8 @@
 """edgevit bench tome: a paper's speed-ups by token merging, held against this machine."""
 
+from collections.abc import Callable
 from dataclasses import asdict
-from itertools import pairwise
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import click
 from .. import models
 from ..errors import EdgevitError
 from ..lookup import lookup
-from .papers import nothing_on_gpu, of_a_paper
+from .papers import of_a_paper, on_gpu
 from .screen import Screen, screened
 
 
@@ -25,6 +26,7 @@ def tome(
     column: str,
     target: str,
     threads: int,
+    device: str,
     rounds: int,
     timeout: float,
     out: Path,
@@ -33,21 +35,26 @@ def tome(
     audio, each merged and not, side by side.
 
     The weights are random, which changes no speed. The video row, 1568 tokens of ViT-L, takes long.
+    On a GPU torch runs batches, eagerly and as CUDA graphs, in fp32 and fp16.
     """
-    from ..pipeline.convert import Limits
-    from ..pipeline.tome import Merged, tome
+    from ..pipeline.bench_tome import Pair, in_files, in_torch
+    from ..profiles.compare import ratio
     from ..profiles.tables import load
     from ..recipe import Recipe
     from .tables import table_of
 
-    if column == "gpu":
-        nothing_on_gpu(screen)
-        screen.json([])
-        return
     paper = load("tome")
     printed = {row["modality"]: row for row in paper.rows if row["token_merging"] == "yes"}
+    asked = {name: lookup("row", name, printed) for name in map(str.strip, rows.split(","))}
+    measure: Callable[..., Pair] = in_files
+    runtimes = [target]
+    if column == "gpu":
+        found = on_gpu(screen)
+        device = device or found["device"]
+        measure, runtimes = in_torch, [n for n in found["runtimes"] if n.startswith("torch")]
     table = table_of(
         ("row", "left", 0),
+        ("runtime", "left", 0),
         ("model", "left", 1),
         ("r", "right", 0),
         ("paper\n×", "right", 0),
@@ -58,43 +65,45 @@ def tome(
     )
     errors: list[EdgevitError] = []
     document: list[dict[str, Any]] = []
-    for name in dict.fromkeys(part.strip() for part in rows.split(",")):
-        row = lookup("row", name, printed)
+    for (name, row), runtime in product(asked.items(), runtimes):
         model, r = paper.here[name]
-        place = Path(models.__file__).parent
-        model = str(place / model) if model.startswith("sequences.py") else model
+        folder = Path(models.__file__).parent
+        model = str(folder / model) if model.startswith("sequences.py") else model
         try:
             with screen.progress() as watch:
-                found = tome(
+                pair = measure(
                     Recipe(model),
-                    [r],
-                    target=target,
-                    out=out / "tome" / target,
+                    r,
+                    runtime,
+                    out=out / "tome" / runtime,
                     threads=threads,
                     rounds=rounds,
-                    limits=Limits(timeout_s=timeout, memory_bytes=64 << 30),
+                    timeout_s=timeout,
+                    device=device,
                     watch=watch,
                 )
         except EdgevitError as e:
-            found = [e]
-        errors += [type(e)(f"{name}: {e}") for e in found if isinstance(e, EdgevitError)]
-        kept = [f for f in found if isinstance(f, Merged)]
-        for plain, merged in pairwise(kept):
-            ms = [m.run.median_s * 1e3 for m in (plain, merged)]
-            times = [f"{row['speedup']}×", str(merged.faster), f"{merged.ideal:.2f}×"]
-            table.add_row(name, row["model"], str(r), *times, *(f"{m:.0f}" for m in ms))
-            document.append(
-                {
-                    "row": name,
-                    "r": r,
-                    "paper": float(row["speedup"]),
-                    "faster": merged.faster and asdict(merged.faster),
-                    "by_macs": merged.ideal,
-                    "ms": ms,
-                }
-            )
+            errors.append(type(e)(f"{name}: {e}"))
+            continue
+        ms = [run.median_s * 1e3 for run in (pair.plain, pair.merged)]
+        faster = ratio(pair.plain, pair.merged)
+        by_macs = f"{pair.by_macs:.2f}×" if pair.by_macs else "–"
+        told = [str(r), f"{row['speedup']}×", str(faster), by_macs, *(f"{m:.0f}" for m in ms)]
+        table.add_row(name, runtime, row["model"], *told)
+        document.append(
+            {
+                "row": name,
+                "runtime": runtime,
+                "batch": pair.batch,
+                "r": r,
+                "paper": float(row["speedup"]),
+                "faster": asdict(faster),
+                "by_macs": pair.by_macs,
+                "ms": ms,
+            }
+        )
     if document:
         screen.show(table)
-        screen.note(f"the paper's times: {paper.device}")
+        screen.note(f"batch {document[0]['batch']}; the paper's times: {paper.device}")
     screen.json(document)
     screen.end(errors)

@@ -12,6 +12,7 @@ from ..converters.target import TARGETS, find
 from ..errors import ArtifactError
 from ..models import MODELS
 
+DEVICE = "A name in place of the hardware's own."
 TARGET_NAMES = [name for name in TARGETS if name != "null"]
 
 

@@ -8,12 +8,15 @@ from .screen import Screen, screened
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["models", "targets", "tables"]), default="models")
+@click.argument(
+    "what", type=click.Choice(["models", "targets", "tables", "devices"]), default="models"
+)
 @click.argument("table", required=False)
 @click.option("--counts", is_flag=True, help="A table's parameters and MACs beside our own.")
 @screened
 def command(screen: Screen, what: str, table: str | None, counts: bool) -> None:
-    """List the models we vouch for, the targets, the tables that others published, or one TABLE.
+    """List the models we vouch for, the targets, the tables that others published, or one TABLE,
+    and the devices that those are about.
 
     \b
     edgevit list tables
@@ -25,6 +28,9 @@ def command(screen: Screen, what: str, table: str | None, counts: bool) -> None:
         raise click.UsageError("--counts needs the name of a table: list tables efficientmod")
     if table is not None:
         _show_table(screen, table, counts=counts)
+        return
+    if what == "devices":
+        _show_devices(screen)
         return
     rows = {"models": _models, "targets": _targets, "tables": _tables}[what]()
     _show(screen, rows)
@@ -96,6 +102,26 @@ def _tables() -> list[dict[str, object]]:
         }
         for table in map(load, NAMES)
     ]
+
+
+def _show_devices(screen: Screen) -> None:
+    from ..profiles.devices.known import known
+    from ..profiles.tables import PUBLISHED
+
+    devices = known().values()
+    rows: list[dict[str, object]] = [
+        {
+            "device": device.name,
+            "chip": device.soc,
+            "cores": " + ".join(map(str, device.cpu)),
+            "accelerators": "; ".join(filter(None, (device.gpu, device.npu))),
+            "in tables": ", ".join(device.tables) or "–",
+        }
+        for device in devices
+    ]
+    _show(screen, rows)
+    screen.show(f"latencies in these tables are {PUBLISHED}")
+    screen.json([asdict(d) | {"tables": d.tables, "said": PUBLISHED} for d in devices])
 
 
 def _models() -> list[dict[str, object]]:

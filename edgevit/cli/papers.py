@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import EdgevitError
-from .choices import TARGET_NAMES
+from ..errors import EdgevitError, InputError
+from .choices import DEVICE, TARGET_NAMES
 from .screen import Screen, screened
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def of_a_paper(rounds: int) -> Callable[[Callable[..., None]], Callable[..., Non
             click.option("-o", "--out", type=place, default="bench", show_default=True),
             click.option("--rounds", type=click.IntRange(1), default=rounds, show_default=True),
             click.option("--threads", type=click.IntRange(1), default=1, show_default=True),
+            click.option("--device", default="", help=DEVICE),
             click.option(
                 "--target", type=click.Choice(TARGET_NAMES), default="onnx", show_default=True
             ),
@@ -54,6 +55,7 @@ def efficientmod(
     column: str,
     target: str,
     threads: int,
+    device: str,
     rounds: int,
     quick: bool,
     out: Path,
@@ -64,55 +66,67 @@ def efficientmod(
     Each row runs interleaved with MobileNetV2×1.0, since milliseconds belong to one machine and
     proportions travel. Stopped, it goes on where it was, from what is in the folder -o.
     """
+    names = [name.strip() for name in rows.split(",") if name.strip()]
+    settings: dict[str, Any] = {"every": 1, "rounds": rounds} | (QUICK if quick else {})
+    settings |= {"rows": names, "out": out / "efficientmod", "threads": threads}
+    if column == "cpu":
+        document, errors = _measured(screen, target, html=html, device=device, **settings)
+        screen.json(document)
+        screen.end(errors)
+        return
+    if html:
+        raise InputError("--html draws the CPU column; leave it out, --json has all rows")
+    found = on_gpu(screen)
+    device = device or found["device"]
+    documents, errors = {}, []
+    for runtime in found["runtimes"]:
+        screen.show(f"{runtime} on {device}:")
+        documents[runtime], failed = _measured(screen, runtime, device=device, **settings)
+        errors += failed
+    screen.json(documents)
+    screen.end(errors)
+
+
+def on_gpu(screen: Screen) -> dict[str, Any]:
+    """What `gpu.available` finds, in a child; says so where there is no GPU."""
+    from .. import sandbox
+
+    found: dict[str, Any] = sandbox.run("edgevit.profiles.gpu:available")
+    if not found["device"]:
+        screen.note("no CUDA device: torch sees none; --column cpu measures the processor")
+    return found
+
+
+def _measured(
+    screen: Screen, target: str, *, out: Path, html: Path | None = None, **settings: Any
+) -> tuple[dict[str, Any], list[EdgevitError]]:
+    """Show the table as it comes out in one runtime; its document, and the errors of rows."""
     from rich.text import Text
 
     from ..pipeline.bench import bench, page, why
     from ..profiles.reproduce import Reproduced, summary
 
-    if column == "gpu":
-        nothing_on_gpu(screen)
-        screen.json({"rows": [], "off": {}, "summary": None})
-        return
-    settings: dict[str, Any] = {"every": 1, "rounds": rounds} | (QUICK if quick else {})
-    folder = out / "efficientmod"
-    names = [name.strip() for name in rows.split(",") if name.strip()]
     with screen.progress() as watch:
-        found = list(
-            bench(
-                "efficientmod",
-                out=folder,
-                rows=names,
-                target=target,
-                threads=threads,
-                watch=watch,
-                **settings,
-            )
-        )
+        found = list(bench("efficientmod", out=out, target=target, watch=watch, **settings))
         done = [row for row in found if isinstance(row, Reproduced)]
         off = {}
         for row in done:
             if row.far_off:
                 watch("why", row.row)
-                off[row.row] = why(folder, target, row)
+                off[row.row] = why(out, target, row)
         if off:
             watch("why", "done")
     whole = summary(done)
     screen.show(*_table(done), *_said(whole))
     for name, reason in off.items():
         screen.show(Text(f"{name} is off by more than a third: {reason}"))
-    screen.json(
-        {"rows": [_row(row) for row in done], "off": off, "summary": whole and asdict(whole)}
-    )
     if done:
-        screen.note(f"files and raw samples: {folder / target}")
+        screen.note(f"files and raw samples: {out / target}")
     if done and html:
-        page(html, "efficientmod", folder, target, done)
+        page(html, "efficientmod", out, target, done)
         screen.note(f"page: {html}")
-    screen.end([row for row in found if isinstance(row, EdgevitError)])
-
-
-def nothing_on_gpu(screen: Screen) -> None:
-    screen.note("the GPU column is not measured yet; --column cpu is")
+    document = {"rows": [_row(row) for row in done], "off": off, "summary": whole and asdict(whole)}
+    return document, [row for row in found if isinstance(row, EdgevitError)]
 
 
 def _table(rows: Sequence["Reproduced"]) -> list["Table"]:

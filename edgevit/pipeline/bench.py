@@ -8,7 +8,7 @@ resumable   what a row needs stands in the folder when it is done; only what lac
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import models, sandbox
@@ -17,6 +17,7 @@ from ..converters.target import check_host, require
 from ..errors import EdgevitError, InputError
 from ..lookup import lookup
 from ..profiles import bench as loop
+from ..profiles import gpu
 from ..profiles.devices import host
 from ..profiles.report import contents, html
 from ..profiles.report.scatter import Point
@@ -32,7 +33,7 @@ from .convert import Limits, convert
 from .ops import profile_ops
 from .profile import item_of
 
-PROTOCOL = (50, 80)  # warm-ups and timed runs, of which the papers print the mean
+PROTOCOL = {"cpu": (50, 80), "gpu": (50, 400)}  # warm-ups and timed runs, whose mean is printed
 FOLDED = ("affine", "branches")  # before they take times, the papers fold what only training needs
 PAPERS = "onnx"  # the runtime that papers time on CPUs: there the table is of the plain form alone
 Watch = Callable[[str, str], None]
@@ -47,6 +48,7 @@ def bench(
     threads: int = 1,
     rounds: int = 30,
     every: int = 1,
+    device: str = "",
     limits: Limits = Limits(),
     watch: Watch = lambda row, stage: None,
 ) -> Iterator[Reproduced | EdgevitError]:
@@ -54,12 +56,16 @@ def bench(
 
     rows: by their name or their model's; all if empty, of which `every` n-th in the order of the
     printed time. out: the folder for files and samples, in which an interrupted bench goes on.
+    target: or one of gpu.RUNTIMES, which is held against the times printed of a GPU. device: a name
+    in place of the hardware's own.
     """
     found = load(table)
-    require(target, check_host(target).needs)
-    chosen = _chosen(found, rows, every)
+    column = "gpu" if target in gpu.RUNTIMES else "cpu"
+    if column == "cpu":
+        require(target, check_host(target).needs)
+    chosen = _chosen(found, rows, every, column)
     baseline = next(row for row in found.rows if row["row"] == found.baseline)
-    one = _Bench(baseline, out / target, target, threads, rounds, limits, watch)
+    one = _Bench(baseline, out / target, column, target, threads, rounds, device, limits, watch)
     with ThreadPoolExecutor(2) as pool:  # all are made before the first is timed, or they disturb
         made = {row["model"]: pool.submit(one.files, row) for row in (baseline, *chosen)}
         try:
@@ -79,6 +85,8 @@ def bench(
 
 def why(out: Path, target: str, row: Reproduced) -> str:
     """What a row's time goes into: the three heaviest kinds of operators."""
+    if target in gpu.RUNTIMES:
+        return "operators are timed on the CPU only"
     (found,) = profile_ops([_plain(out, target, row)], runs=10)
     if isinstance(found, EdgevitError):
         return f"its operators cannot be timed: {found}"
@@ -114,12 +122,17 @@ def page(file: Path, table: str, out: Path, target: str, rows: Sequence[Reproduc
     )
 
 
-def _chosen(table: Table, names: Sequence[str], every: int) -> list[Row]:
+def _chosen(table: Table, names: Sequence[str], every: int, column: str) -> list[Row]:
     known = {key: row for row in table.rows for key in (row["row"], row["model"])}
     for name in names:
         lookup("row", name, known)
-    picked = [known[name] for name in names] or sorted(table.rows, key=lambda r: float(r["cpu_ms"]))
+    picked = [known[name] for name in names]
+    picked = picked or sorted(table.rows, key=lambda row: _printed_ms(row, column))
     return [row for i, row in enumerate(picked) if i % every == 0]
+
+
+def _printed_ms(row: Row, column: str) -> float:
+    return float(row[f"{column}_ms"])
 
 
 def _plain(out: Path, target: str, row: Reproduced) -> Path:
@@ -133,63 +146,71 @@ class _Bench:
 
     baseline: Row
     out: Path
+    column: str
     target: str
     threads: int
     rounds: int
+    device: str
     limits: Limits
     watch: Watch
 
-    def files(self, row: Row) -> dict[str, Artifact]:
-        """form → its verified file; the paper's runtime has the plain one only."""
-        forms = {"plain": FOLDED} if self.target == PAPERS else {"plain": (), "rewritten": None}
-        return {form: self._file(row, form, rewrites) for form, rewrites in forms.items()}
-
-    def _file(self, row: Row, form: str, rewrites: tuple[str, ...] | None) -> Artifact:
+    def files(self, row: Row) -> dict[str, Item]:
+        """form → its verified file; the paper's runtime has the plain one only, torch a recipe."""
         name = row["model"]
-        folder = self.out / form
+        recipe = Recipe(name if name in models.MODELS else f"timm:{name}")
+        if self.target == gpu.ONNX:
+            return {"plain": replace(self._file(row, recipe, "plain", FOLDED), target=gpu.ONNX)}
+        if self.column == "gpu":
+            return {"plain": gpu.item(recipe, self.target, self.out / "plain")}
+        forms = {"plain": FOLDED} if self.target == PAPERS else {"plain": (), "rewritten": None}
+        return {form: self._file(row, recipe, form, rewrites) for form, rewrites in forms.items()}
+
+    def _file(self, row: Row, recipe: Recipe, form: str, rewrites: tuple[str, ...] | None) -> Item:
         self.watch(row["row"], f"convert, {form}")
         (outcome,) = convert(
-            Recipe(name if name in models.MODELS else f"timm:{name}", rewrites=rewrites),
-            to=[self.target],
-            out=folder,
+            replace(recipe, rewrites=rewrites),
+            to=[PAPERS if self.target == gpu.ONNX else self.target],
+            out=self.out / form,
             limits=self.limits,
             jobs=1,
         )
         if outcome.error or not outcome.artifact:
-            raise outcome.error or InputError(f"{name} gave no file")
-        return outcome.artifact
+            raise outcome.error or InputError(f"{recipe.model} gave no file")
+        return item_of(outcome.artifact)
 
-    def row(self, row: Row, base: dict[str, Artifact], made: dict[str, Artifact]) -> Reproduced:
+    def row(self, row: Row, base: dict[str, Item], made: dict[str, Item]) -> Reproduced:
         folder = self.out / "runs" / row["model"]
         runs = self._known(folder, made) or self._measured(folder, row, base, made)
         return reproduced(
             row["row"],
             row["model"],
-            paper_ms=float(row["cpu_ms"]),
-            baseline_ms=float(self.baseline["cpu_ms"]),
+            paper_ms=_printed_ms(row, self.column),
+            baseline_ms=_printed_ms(self.baseline, self.column),
             baseline=runs["baseline"],
             plain=runs["plain"],
             rewritten=runs.get("rewritten"),
             as_printed_s=json.loads((folder / "as_printed_s.json").read_text()),
         )
 
-    def _known(self, folder: Path, made: dict[str, Artifact]) -> dict[str, Run] | None:
+    def _known(self, folder: Path, made: dict[str, Item]) -> dict[str, Run] | None:
         """The runs of an earlier bench on this machine with these files; None if any is missing."""
         if not (folder / "as_printed_s.json").exists():  # written last
             return None
         facts = host.describe() | {"threads": self.threads}
+        facts |= {"device": self.device} if self.device else {}
         runs = {name: Run.load(folder / f"{name}.json") for name in ("baseline", *made)}
         same = all(getattr(run.context, key) == facts[key] for run in runs.values() for key in LIKE)
-        fresh = all(runs[form].context.sha256 == item_of(made[form]).sha256 for form in made)
+        fresh = all(runs[form].context.sha256 == made[form].sha256 for form in made)
         return runs if same and fresh and len(runs["plain"].rounds_s) >= self.rounds else None
 
     def _measured(
-        self, folder: Path, row: Row, base: dict[str, Artifact], made: dict[str, Artifact]
+        self, folder: Path, row: Row, base: dict[str, Item], made: dict[str, Item]
     ) -> dict[str, Run]:
         self.watch(row["row"], "measure")
-        files = {"baseline": base["plain"]} | made
-        items = {name: item_of(file) for name, file in files.items()}
-        found = loop.profile([*items.values()], threads=self.threads, rounds=self.rounds)
+        items = {"baseline": base["plain"]} | made
+        found = loop.profile(
+            [*items.values()], threads=self.threads, rounds=self.rounds, device=self.device
+        )
         runs: dict[str, Run] = {}
         for name, run in zip(items, found, strict=True):
             if isinstance(run, EdgevitError):
@@ -203,7 +224,7 @@ class _Bench:
 
     def _as_printed(self, item: Item) -> list[float]:
         """Seconds by the papers' protocol: in one go, nothing interleaved."""
-        warm_ups, timed = PROTOCOL
+        warm_ups, timed = PROTOCOL[self.column]
         with Child(timeout_s=self.limits.timeout_s) as child:
             place = {"target": item.target, "file": str(item.file), "threads": self.threads}
             child.call("edgevit.profiles.timed:open_artifact", **place)

@@ -62,6 +62,7 @@ def tome(
     pictures: Sequence[Picture] = (),
     threads: int = 1,
     rounds: int = 30,
+    device: str = "",
     limits: Limits = Limits(),
     model: tuple[Any, Sequence[Any]] | None = None,
     watch: Callable[[str, str], None] = lambda job, stage: None,
@@ -94,6 +95,7 @@ def tome(
             [item_of(a) for a in files],
             threads=threads,
             rounds=rounds,
+            device=device,
             on_progress=lambda what, done, of: watch("measure", f"{what}, {done} of {of}"),
         )
     )

@@ -1,5 +1,6 @@
 """A session of runs in a report: its context, times, ratios, and accuracy where it is known."""
 
+from collections.abc import Sequence
 from html import escape
 
 from edgevit.profiles.run import Run
@@ -86,10 +87,15 @@ def _context(session: Session) -> str:
         "CPU flags": " ".join(map(str, c.flags)),
         "threads": f"{c.threads} of {c.cores} cores",
         "rounds": str(len(run.rounds_s)),
-        "fp32 peak": run.peak_macs_per_s and f"{run.peak_macs_per_s / 1e9:.3g} GMAC/s",
+        "fp32 peak": _best(run.bracket_macs_per_s),
+        "int8 peak": _best(run.bracket_int8_macs_per_s),
         "runtimes": ", ".join(runtimes),
         "edgevit": f"{c.edgevit}, Python {c.python}, numpy {c.numpy}",
         "started": run.started,
     }
     items = "".join(f"<dt>{k}</dt><dd>{escape(str(v))}</dd>" for k, v in words.items() if v)
     return f"<details><summary>Context</summary><dl>{items}</dl></details>"
+
+
+def _best(bracket: Sequence[float]) -> str:
+    return f"{max(bracket) / 1e9:.3g} GMAC/s" if bracket else ""

@@ -36,7 +36,7 @@ Result = Run | EdgevitError
 def rows(results: Sequence[Result]) -> list[dict[str, Any]]:
     """One dictionary per result; units are in the keys, None is what cannot be known.
 
-    Times in ms, memory in MB (10⁶ bytes), rates in 10⁹ MAC/s, `peak_pct` of the measured fp32 peak.
+    Times in ms, memory in MB (10⁶ bytes), rates in 10⁹ MAC/s, `peak_pct` of the measured peak.
     A failed artifact has only `artifact` and `error`.
     """
     base = next((r for r in results if isinstance(r, Run)), None)

@@ -32,10 +32,26 @@ def test_a_row_as_typed(tmp_path, monkeypatch):
     assert len(list((tmp_path / "tome" / "onnx").glob("*.onnx"))) == 2
 
 
-def test_no_gpu_is_said_and_fails_nothing():
-    found = bench("--column", "gpu")
+def test_no_gpu_is_said_and_fails_nothing(monkeypatch):
+    none = {"device": "", "runtimes": []}
+    monkeypatch.setattr("edgevit.sandbox.run", lambda function: none)
+    found = bench("--column", "gpu", "--json")
     assert found.exit_code == 0
-    assert "GPU column is not measured yet" in found.output
+    assert "no CUDA device" in found.stderr
+    assert json.loads(found.stdout) == []
+
+
+@pytest.mark.slow
+def test_a_row_in_torch_where_the_processor_stands_for_a_gpu(tmp_path, monkeypatch):
+    small = replace(tables.load("tome"), here={"image": ["timm:test_vit", 8]})
+    monkeypatch.setattr(tables, "load", lambda name: small)
+    seen = {"device": "Example GPU", "runtimes": ["torch-cpu-fp32", "onnxruntime-cuda-fp32"]}
+    monkeypatch.setattr("edgevit.sandbox.run", lambda function: seen)
+    found = bench("--column", "gpu", "--rows", "image", "--rounds", 3, "-o", tmp_path, "--json")
+    assert found.exit_code == 0, found.output
+    (row,) = json.loads(found.stdout)
+    assert (row["runtime"], row["batch"], row["by_macs"]) == ("torch-cpu-fp32", 32, None)
+    assert row["faster"]["low"] <= row["faster"]["value"] <= row["faster"]["high"]
 
 
 def test_an_unknown_row():

@@ -126,11 +126,13 @@ def test_verify_profile_and_classify_take_what_the_shell_made_of_a_star(made):
     done = run("verify", *inside, "--json")
     assert done.returncode == 0, done.stderr
     assert [v["agreement"]["status"] for v in json.loads(done.stdout)] == ["agrees"]
-    done = run("profile", *inside, "--rounds", 3, "--json", "--html", made / "page.html")
+    options = ("--rounds", 3, "--device", "my board", "--html", made / "page.html")
+    done = run("profile", *inside, *options, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)[0]["median_ms"] > 0
     assert (made / "page.html").stat().st_size > 1000
-    assert list((made / "out" / "runs").iterdir())
+    (file,) = (made / "out" / "runs").iterdir()
+    assert json.loads(file.read_text())["context"]["device"] == "my board"
     picture = Path(__file__).parents[2] / "edgevit" / "photographs" / "flower.jpg"
     labels = made / "labels.txt"
     labels.write_text("a\nb\nc\nd\n")
@@ -209,3 +211,15 @@ def test_a_published_table_says_that_it_is_one():
     assert told["rows"][0]["latency_ms"] == "2.4"
     for wrong in (["models", "pixel"], ["tables", "--counts"]):
         assert CliRunner().invoke(cli, ["list", *wrong]).exit_code == 2
+
+
+def test_devices_are_listed_with_the_tables_that_tell_of_them():
+    shown = CliRunner().invoke(cli, ["list", "devices"]).output
+    assert "published, not measured here" in shown
+    assert "Apple A14 Bionic" in shown
+    told = json.loads(CliRunner().invoke(cli, ["list", "devices", "--json"]).output)
+    by_name = {device["name"]: device for device in told}
+    assert by_name["Raspberry Pi 5"]["tables"] == ["raspberry_pi_5"]
+    assert by_name["Raspberry Pi 5"]["cpu"] == [{"cores": 4, "core": "Cortex-A76", "ghz": 2.4}]
+    assert by_name["iPhone 13"]["tables"] == []
+    assert {device["said"] for device in told} == {"published, not measured here"}

@@ -9,6 +9,7 @@ from edgevit.cli.papers import efficientmod
 from edgevit.errors import EdgevitError, UnknownName
 from edgevit.pipeline import bench as pipeline
 from edgevit.profiles.reproduce import Reproduced
+from edgevit.profiles.run import Run
 from edgevit.profiles.tables import Table
 
 NETS = ("test_efficientnet", "test_resnet", "test_absent")
@@ -20,7 +21,7 @@ TABLE = Table(
     source="",
     baseline="E",
     rows=tuple(
-        {"row": row, "model": net, "cpu_ms": ms, "top1_pct": "60"}
+        {"row": row, "model": net, "cpu_ms": ms, "gpu_ms": ms, "top1_pct": "60"}
         for row, net, ms in zip("ERX", NETS, ("1.0", "2.0", "3.0"), strict=True)
     ),
 )
@@ -62,8 +63,40 @@ def test_unknown_rows_and_tables_are_named(tmp_path):
         list(pipeline.bench("efficientmo", out=tmp_path))
 
 
-def test_without_a_gpu_its_column_says_so_and_nothing_fails():
+@pytest.fixture
+def seen(monkeypatch):
+    """What torch sees of a GPU, for the commands to find: by default none."""
+    found = {"device": "", "runtimes": []}
+    monkeypatch.setattr("edgevit.sandbox.run", lambda function: found)
+    return found
+
+
+def test_without_a_gpu_its_column_says_so_and_nothing_fails(seen):
     done = CliRunner().invoke(efficientmod, ["--column", "gpu", "--json"])
     assert done.exit_code == 0
-    assert "GPU" in done.stderr
-    assert json.loads(done.stdout) == {"rows": [], "off": {}, "summary": None}
+    assert "no CUDA device" in done.stderr
+    assert json.loads(done.stdout) == {}
+
+
+@pytest.mark.slow
+def test_the_gpu_column_where_the_processor_stands_for_a_gpu(tmp_path, monkeypatch, seen):
+    monkeypatch.setattr(pipeline, "load", lambda name: TABLE)
+    monkeypatch.setitem(pipeline.PROTOCOL, "gpu", (2, 5))
+    seen |= {"device": "Example GPU", "runtimes": ["torch-cpu-fp32"]}
+    asked = ["--column", "gpu", "--rounds", "5", "-o", str(tmp_path), "--rows", "R", "--json"]
+    done = CliRunner().invoke(efficientmod, asked)
+    assert done.exit_code == 0, done.output
+    (row,) = json.loads(done.stdout)["torch-cpu-fp32"]["rows"]
+    assert (row["row"], row["paper_times"]) == ("R", 2)
+    runs = tmp_path / "efficientmod" / "torch-cpu-fp32" / "runs" / "test_resnet"
+    run = Run.load(runs / "plain.json")
+    assert (run.context.device, run.context.runtime) == ("Example GPU", "torch")
+    assert run.context.placement == "torch-cpu-fp32, batch 1"
+    before = (runs / "plain.json").stat().st_mtime_ns
+    assert CliRunner().invoke(efficientmod, asked).exit_code == 0
+    assert (runs / "plain.json").stat().st_mtime_ns == before  # known, and not measured again
+
+
+def test_a_page_is_of_the_cpu_column(seen):
+    done = CliRunner().invoke(efficientmod, ["--column", "gpu", "--html", "page.html"])
+    assert "--html draws the CPU column" in str(done.exception)

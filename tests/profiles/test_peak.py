@@ -1,4 +1,7 @@
 import math
+import sys
+
+import pytest
 
 from edgevit.profiles import peak
 
@@ -13,3 +16,16 @@ def test_the_peak_is_a_plausible_rate():
 
 def test_the_short_form_is_of_the_same_kind():
     assert peak.best_macs_per_s(run_s=0.001, repeats=1) > 0
+
+
+@pytest.mark.needs("onnxruntime", "onnx")
+def test_int8_is_measured_beside_it():
+    with peak.probe(1) as machine:
+        fp32, int8 = machine.best(), machine.int8()
+    # Instructions for bytes do 4 times as much as those for floats, and none a tenth.
+    assert 0.1 * fp32 < int8 < 16 * fp32
+
+
+def test_without_onnx_runtime_there_is_no_int8_peak(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert peak.best_int8_macs_per_s(1) is None

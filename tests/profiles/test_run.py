@@ -25,6 +25,22 @@ def test_what_is_not_known_is_none():
     assert run.macs_per_s is run.peak_macs_per_s is run.fraction_of_peak is None
 
 
+def test_eight_bits_are_held_against_the_int8_peak_where_there_is_one():
+    fp32 = make_run([(1.0,)], macs=6, bracket=(3.0,))
+    w8a8 = replace(fp32, context=replace(fp32.context, precision="w8a8c"))
+    assert (w8a8.peak_of, w8a8.fraction_of_peak) == ("fp32", 2)
+    both = (replace(run, bracket_int8_macs_per_s=(8.0, 12.0)) for run in (fp32, w8a8))
+    assert [(run.peak_of, run.fraction_of_peak) for run in both] == [("fp32", 2), ("int8", 0.5)]
+
+
+def test_a_run_of_before_int8_was_measured_loads(tmp_path):
+    file = quiet().save(tmp_path)
+    data = json.loads(file.read_text())
+    del data["bracket_int8_macs_per_s"]
+    file.write_text(json.dumps(data))
+    assert Run.load(file) == quiet()
+
+
 def test_a_saved_run_is_the_same_run(tmp_path):
     run = quiet(macs=123, bracket=(1e9, 1.1e9))
     assert Run.load(run.save(tmp_path)) == run

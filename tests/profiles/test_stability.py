@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from known_runs import make_run, quiet
@@ -58,7 +60,11 @@ def test_each_defect_is_named_and_nothing_else(run, expected):
 
 
 def test_eight_bits_may_exceed_the_fp32_peak():
-    assert kinds(quiet(macs=2 * 10**9, bracket=(1e11,), precision="int8")) == []
+    run = quiet(macs=2 * 10**9, bracket=(1e11,), precision="int8")
+    assert kinds(run) == []
+    assert kinds(replace(run, bracket_int8_macs_per_s=(4e11,))) == []
+    (doubt,) = doubts(replace(run, bracket_int8_macs_per_s=(1.1e11,)))
+    assert (doubt.kind, doubt.seen) == ("above peak", "182% of the machine's int8 peak")
 
 
 def test_one_outlier_in_a_thousand_is_no_doubt():
