@@ -168,8 +168,9 @@ def _added(kernel: Kernel, branch: Kernel) -> Kernel:
     laid = torch.zeros_like(kernel.weight)
     rows, columns = (_places(branch, kernel, axis) for axis in (0, 1))
     laid[:, :, rows[:, None], columns] = branch.weight
-    biases = [k.bias for k in (kernel, branch) if k.bias is not None]
-    return replace(kernel, weight=kernel.weight + laid, bias=sum(biases) if biases else None)
+    bias, more = kernel.bias, branch.bias
+    bias = more if bias is None else bias if more is None else bias + more
+    return replace(kernel, weight=kernel.weight + laid, bias=bias)
 
 
 def _places(branch: Kernel, kernel: Kernel, axis: int) -> torch.Tensor:

@@ -50,8 +50,10 @@ class Kernel:
             return None
         if product.target is aten.linear.default:
             return cls(weights[0][..., None, None], weights[1])
-        moves = [argument(product, name) for name in ("stride", "padding", "dilation")]
-        return cls(*weights, *map(both, moves), argument(product, "groups"))
+        stride, padding, dilation = (
+            both(argument(product, name)) for name in ("stride", "padding", "dilation")
+        )
+        return cls(*weights, stride, padding, dilation, argument(product, "groups"))
 
     @property
     def sides(self) -> Both:

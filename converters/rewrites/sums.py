@@ -87,13 +87,14 @@ def copies_summed(g: Graph, node: Node) -> Node | None:
             others.append(part)
     if all(len(s) == 1 or not any(isinstance(c, Node) for c in s) for s in scales.values()):
         return None
-    parts = [_copy(g, x, s) for x, s in scales.items()]
-    if None in parts:
+    copies = [_copy(g, x, s) for x, s in scales.items()]
+    parts = [part for part in copies if part is not None]
+    if len(parts) < len(copies):
         return None
-    total, *rest = [*parts, *others]
-    for part in rest:
+    total = parts[0]
+    for part in (*parts[1:], *others):
         total = g(aten.add.Tensor, total, part)
-    return cast(Node, total)
+    return total
 
 
 def _copy(g: Graph, x: Node, scales: list[Any]) -> Node | None:
