@@ -77,7 +77,7 @@ def reparameterize(module: nn.Module, inputs: Sequence[Tensor], *, name: str = "
         )
     was, now = (p.run_decompositions({}) for p in (exported, program))
     norms = {*batch_norms(was)}
-    before, after = (structure(plain, doubled, norms) for plain in (was, now))
+    before, after = structure(was, doubled), structure(now, doubled, norms)
     return Folded(program, Folding(before, after, error, rounded, _left(now, done, norms)))
 
 

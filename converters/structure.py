@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 from torch.export import ExportedProgram
 from torch.fx import Node
+from torch.utils._pytree import tree_leaves
 
 from edgevit.program import counting, outputs_of
 
@@ -20,7 +21,7 @@ from .folding import Structure
 from .rewrites.graph import aten, module_path
 
 SUMS = (aten.add.Tensor, aten.sub.Tensor)
-AFFINE = (*SUMS, aten.mul.Tensor, aten.div.Tensor)
+SCALES = (aten.mul.Tensor, aten.div.Tensor)
 MOVES = (aten.permute.default, aten.transpose.int, aten.clone.default, aten.dropout.default)
 OVER_PIXELS = (
     aten.avg_pool2d.default,
@@ -31,7 +32,7 @@ OVER_PIXELS = (
 
 
 def structure(
-    plain: ExportedProgram, inputs: Sequence[Tensor], norms: Collection[str]
+    plain: ExportedProgram, inputs: Sequence[Tensor], norms: Collection[str] = ()
 ) -> Structure:
     """Of a program without in-place operators.
 
@@ -70,9 +71,11 @@ def batch_norms(plain: ExportedProgram) -> list[str]:
 
 def affine_of(plain: ExportedProgram, paths: Collection[str]) -> dict[str, list[Node]]:
     """Scales and shifts under each of these modules, where there are any."""
+    made_of = _made_of(plain)
     found: dict[str, list[Node]] = {}
     for node in plain.graph.nodes:
-        if node.target in AFFINE and module_path(node) in paths:
+        affine = node.target in (*SUMS, *SCALES) and len(_maps(node, made_of)) == 1
+        if affine and module_path(node) in paths:
             found.setdefault(module_path(node), []).append(node)
     return found
 
@@ -87,7 +90,7 @@ def branches(plain: ExportedProgram) -> Iterator[tuple[Node, list[Node]]]:
         found: list[Node] = []
         for part in _maps(node, made_of):
             inner = part
-            while inner.target not in SUMS and len(inner.users) == 1 and _is_pointwise(inner):
+            while len(inner.users) == 1 and _is_pointwise(inner) and made_of[inner] is not inner:
                 (inner,) = _maps(inner, made_of)
             if inner.target in SUMS and len(inner.users) == 1:
                 within.add(inner)
@@ -117,24 +120,26 @@ def _made_of(plain: ExportedProgram) -> dict[Node, Node | None]:
     given = {*plain.graph_signature.user_inputs}
     found: dict[Node, Node | None] = {}
     for node in plain.graph.nodes:
-        read = node.all_input_nodes
+        read = [n for n in tree_leaves((node.args, node.kwargs)) if isinstance(n, Node)]
         if node.target is aten.copy.default:  # what is written over another is the second
-            read = [n for n in node.args[1:2] if isinstance(n, Node)]
+            read = read[1:]
         maps = [m for n in read if (m := found[n]) is not None]
         if not maps:
             found[node] = node if node.op == "placeholder" and node.name in given else None
             continue
         together = len(maps) == 1 or (node.target in SUMS and len({*maps}) == 1)
-        found[node] = maps[0] if _is_linear(node) and together else node
+        divides = node.target is aten.div.Tensor and len(read) > 1 and found[read[1]] is not None
+        found[node] = maps[0] if _is_linear(node) and together and not divides else node
     return found
 
 
 def _is_pointwise(node: Node) -> bool:
-    """Whether it leaves each channel and pixel to itself, if it is linear."""
+    """Whether it leaves each channel and pixel to itself, if it is linear and no sum."""
     of: Any = node.args[0] if node.target is operator.getitem else node
-    return of.target in (*AFFINE, *MOVES) or "batch_norm" in name_of(of)
+    return of.target in (*SCALES, *MOVES) or "batch_norm" in name_of(of)
 
 
 def _is_linear(node: Node) -> bool:
     name = name_of(node)
-    return _is_pointwise(node) or node.target in OVER_PIXELS or "conv" in name or "linear" in name
+    known = node.target in (*SUMS, *OVER_PIXELS) or "conv" in name or "linear" in name
+    return known or _is_pointwise(node)

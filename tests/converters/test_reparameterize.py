@@ -128,6 +128,14 @@ def test_a_fold_that_computes_something_else_is_no_fold(monkeypatch):
         reparameterize(normed(3).eval(), [torch.randn(MAP)], name="net")
 
 
+def test_what_is_not_linear_makes_no_branch():
+    """Squares, gates, quotients and residuals around an activation are counted as none."""
+    net = Net(lambda m, x: [x * x + x, m.a(x) * x.relu() + x, 1 / x + m.a(x), x + m.a(x.relu())],
+              a=conv(1))  # fmt: skip
+    report = reparameterize(net.eval(), [torch.randn(MAP).abs() + 1]).report
+    assert (report.before.branches, report.before.sums, report.left) == (0, 0, ())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["mobileone_s1", "repvgg_a0", "repvit_m0_9", "fastvit_t8", "repghostnet_050"]
