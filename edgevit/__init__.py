@@ -17,10 +17,21 @@ if not (_here / "converters").is_dir():  # a checkout: the two folders lie besid
     __path__.append(str(_here.parent))
 
 __version__ = "0.1.0"
-__all__ = ["Artifact", "Recipe", "convert", "explain", "locate", "profile", "scan", "verify"]
+__all__ = [
+    "Artifact",
+    "Recipe",
+    "convert",
+    "explain",
+    "locate",
+    "profile",
+    "reparameterize",
+    "scan",
+    "verify",
+]
 
 if TYPE_CHECKING:
     from .converters.artifact import Artifact
+    from .converters.reparameterize import reparameterize
     from .pipeline.convert import convert
     from .pipeline.explain import explain
     from .pipeline.profile import profile
@@ -35,6 +46,7 @@ _PLACES = {
     "explain": ".pipeline.explain",
     "locate": ".pipeline.verify",
     "profile": ".pipeline.profile",
+    "reparameterize": ".converters.reparameterize",
     "scan": ".pipeline.scan",
     "verify": ".pipeline.verify",
 }

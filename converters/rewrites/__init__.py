@@ -6,6 +6,7 @@ NAMES = (
     "views",
     "identities",
     "affine",
+    "sums",
     "branches",
     "products",
     "padding",
@@ -23,6 +24,8 @@ NAMES = (
     "layer_norm",
     "group_norm",
 )
+# Those of them that fold training-time structure into weights.
+FOLDING = ("affine", "sums", "branches", "products")
 # For targets that compute in fp16: before the others, and by itself after them.
 BEFORE_FP16, AFTER_FP16 = "fp16_sums", "fp16_weights"
 # For Core ML, whose operators are larger than XNNPACK's.
@@ -34,6 +37,7 @@ NATIVE = (
     "permutes_joined",
     "identities",
     "affine",
+    "sums",
     "branches",
     "products",
     "padding",

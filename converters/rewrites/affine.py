@@ -16,15 +16,18 @@ from torch.fx import Node
 
 from .graph import Graph, argument, aten, constant_of, dtype, is_constant, rank, shape_of
 from .rule import Refused, rule
+from .weights import (
+    PRODUCTS,
+    channel_axis,
+    constant_weights,
+    has_constant_weights,
+    per_output,
+    rounded,
+    with_weights,
+)
 
-PRODUCTS = (aten.conv2d.default, aten.linear.default)
 VIEWS = (aten.reshape.default, aten.permute.default)
 BATCHED = (aten.bmm.default, aten.matmul.default)
-
-
-def channel_axis(product: Node) -> int:
-    """Where a convolution or a linear layer has its channels."""
-    return rank(product) - (3 if product.target is aten.conv2d.default else 1)
 
 
 def per_channel(constant: Any, of: Node, axis: int) -> torch.Tensor | None:
@@ -112,36 +115,8 @@ def _batch_norm(
     shift = -constant_of(mean).double() * gain
     shift = shift if bias is None else shift + constant_of(bias).double()
     shape = [1, -1, *[1] * (rank(x) - 2)]
-    scaled = g(aten.mul.Tensor, x, g.constant(gain.reshape(shape).to(kind)))
-    return g(aten.add.Tensor, scaled, g.constant(shift.reshape(shape).to(kind)))
-
-
-def is_dense(product: Node) -> bool:
-    """Whether every output reads every input channel."""
-    return bool(argument(product, "groups", 1) == 1)
-
-
-def has_constant_weights(product: Node) -> bool:
-    """Whether weight (of a row or more for each output) and bias are constant."""
-    weight, bias = argument(product, "weight"), argument(product, "bias")
-    return is_constant(weight) and rank(weight) > 1 and (bias is None or is_constant(bias))
-
-
-def constant_weights(product: Node) -> tuple[torch.Tensor, torch.Tensor | None] | None:
-    """Weight and bias in float64, when both are constant."""
-    if not has_constant_weights(product):
-        return None
-    weight, bias = argument(product, "weight"), argument(product, "bias")
-    return constant_of(weight).double(), None if bias is None else constant_of(bias).double()
-
-
-def with_weights(
-    g: Graph, product: Node, x: Node, weight: torch.Tensor, bias: torch.Tensor | None
-) -> Node:
-    """The same convolution or linear layer with other weights, rounded once."""
-    kind = constant_of(argument(product, "weight")).dtype
-    constants = [None if t is None else g.constant(t.to(kind)) for t in (weight, bias)]
-    return g(product.target, x, *constants, *product.args[3:], **product.kwargs)
+    scaled = g(aten.mul.Tensor, x, g.constant(rounded(gain.reshape(shape), kind)))
+    return g(aten.add.Tensor, scaled, g.constant(rounded(shift.reshape(shape), kind)))
 
 
 @rule(aten.mul.Tensor, aten.div.Tensor, aten.add.Tensor, aten.sub.Tensor)
@@ -184,16 +159,14 @@ def affine_into_what_follows(g: Graph, node: Node) -> Node | None:
         return None
     weight, bias = weights
     groups = cast(int, argument(node, "groups", 1))
-    per_group = weight.shape[1]
     if b is not None:
         if any(cast(Any, argument(node, "padding", [0]))):
             raise Refused("it shifts the zeros of the padding too")
-        rows = b.reshape(groups, per_group).repeat_interleave(weight.shape[0] // groups, 0)
         summed = weight.flatten(2).sum(-1) if weight.dim() > 2 else weight
-        added = (summed * rows).sum(-1)
+        added = (summed * per_output(b, groups, len(weight))).sum(-1)
         bias = added if bias is None else bias + added
     if s is not None:
-        rows = s.reshape(groups, per_group).repeat_interleave(weight.shape[0] // groups, 0)
+        rows = per_output(s, groups, len(weight))
         weight = weight * rows.reshape(*rows.shape, *[1] * (weight.dim() - 2))
     return with_weights(g, node, x, weight, bias)
 

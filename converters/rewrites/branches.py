@@ -7,48 +7,34 @@
 
 Why: a sum of convolutions of one map is the convolution with the sum of their kernels, laid on each
 other tap by tap; RepVGG, MobileOne, ACNet, DBB and RepLKNet train that way (arXiv 2101.03697). A
-residual around a single convolution is such a branch too.
+residual around a single convolution is such a branch too, and so is a sequence: DBB's 1×1 and pool.
 Not when: something else reads a branch, strides or groups differ, or no kernel holds the others.
 """
 
-from dataclasses import dataclass
+from dataclasses import replace
 from math import prod
 from typing import Any, cast
 
 import torch
 from torch.fx import Node
 
-from .affine import constant_weights, has_constant_weights, per_channel, with_weights
-from .graph import Graph, argument, arguments, aten, is_constant, rank, shape_of
+from .affine import per_channel
+from .graph import Graph, argument, arguments, aten, is_constant, shape_of
+from .products import Kernel, both, convolved
 from .rule import Refused, rule
-
-
-@dataclass(frozen=True)
-class Taps:
-    """A kernel with where it reads: rows and columns relative to output index · stride."""
-
-    weight: torch.Tensor  # [out, in / groups, rows, columns]
-    rows: list[int]
-    columns: list[int]
-
-    def laid_on(self, grid: "Taps") -> torch.Tensor | None:
-        """The kernel on another's taps, zero elsewhere; None where one of its own is not there."""
-        if not set(self.rows) <= set(grid.rows) or not set(self.columns) <= set(grid.columns):
-            return None
-        laid = torch.zeros_like(grid.weight)
-        rows = torch.tensor([grid.rows.index(r) for r in self.rows], dtype=torch.long)
-        columns = torch.tensor([grid.columns.index(c) for c in self.columns], dtype=torch.long)
-        laid[:, :, rows[:, None], columns] = self.weight
-        return laid
+from .weights import PRODUCTS, channel_axis, has_constant_weights
 
 
 @rule(aten.add.Tensor)
 def branches_into_one(g: Graph, node: Node) -> Node | None:
-    """A sum of convolutions, pools and scaled copies of one map is one convolution of it."""
-    if any(_is_sum(user) and len(node.users) == 1 for user in node.users):
-        return None  # the whole sum is taken at its last addition
-    parts = _parts(node)
-    maps = {cast(Node, p.args[0]): None for p in parts if _is_convolution(p)}
+    """A sum of convolutions, pools and scaled copies of one map is one convolution of it.
+
+    So is one of linear layers: the two heads of a distilled classifier.
+    """
+    if not is_whole(node):
+        return None
+    parts = addends(node)
+    maps = {cast(Node, p.args[0]): None for p in parts if _is_product(p)}
     before = len(parts)
     refused: list[str] = []
     for x in maps:
@@ -63,132 +49,139 @@ def branches_into_one(g: Graph, node: Node) -> Node | None:
     return cast(Node, total)
 
 
+def is_sum(node: Node) -> bool:
+    return node.target is aten.add.Tensor and argument(node, "alpha", 1) == 1
+
+
+def is_whole(addition: Node) -> bool:
+    """Whether it is the last of its sum, at which all of the sum is taken."""
+    return not any(is_sum(user) and len(addition.users) == 1 for user in addition.users)
+
+
+def addends(node: Any) -> list[Any]:
+    """What a tree of additions adds, each addition read by the next alone."""
+    if not isinstance(node, Node) or not is_sum(node):
+        return [node]
+    found: list[Any] = []
+    for part in node.args[:2]:
+        alone = isinstance(part, Node) and len(part.users) == 1
+        found += addends(part) if alone else [part]
+    return found
+
+
 def _merged(g: Graph, parts: list[Any], x: Node, refused: list[str]) -> list[Any]:
     """The addends, those that its largest convolution of `x` can take up taken up."""
-    convs = [p for p in parts if _is_convolution(p) and p.args[0] is x]
-    largest = max(convs, key=lambda c: prod(shape_of(argument(c, "weight"))[2:]))
-    grid = _taps(largest)
-    weight, bias = cast(tuple[torch.Tensor, Any], constant_weights(largest))
+    convs = [p for p in parts if _is_product(p) and p.args[0] is x]
+    if not convs:  # it was a part of a sequence that has been taken up
+        return parts
+    largest = max(convs, key=lambda c: prod(shape_of(cast(Node, c.args[1]))[2:]))
+    kernel = cast(Kernel, Kernel.of(largest))
     left: list[Any] = []
     for part in parts:
         if part is largest:
             continue
         try:
-            found = _as_taps(part, x, largest, grid)
+            branch = _branch(part, x, largest, kernel)
+            kernel = _added(kernel, branch) if branch else kernel
         except Refused as e:
-            found = None
+            branch = None
             refused.append(str(e))
-        laid = found and found[0].laid_on(grid)
-        if found is None or laid is None:
+        if branch is None:
             left.append(part)
-            continue
-        weight = weight + laid
-        if found[1] is not None:
-            bias = found[1] if bias is None else bias + found[1]
-    if len(left) + 1 == len(parts):
-        return parts
-    return [with_weights(g, largest, x, weight, bias), *left]
+    return parts if len(left) + 1 == len(parts) else [convolved(g, largest, kernel), *left]
 
 
-def _is_sum(node: Node) -> bool:
-    return node.target is aten.add.Tensor and argument(node, "alpha", 1) == 1
-
-
-def _parts(node: Any) -> list[Any]:
-    """What a tree of additions adds, each addition read by the next alone."""
-    if not isinstance(node, Node) or not _is_sum(node):
-        return [node]
-    found: list[Any] = []
-    for part in node.args[:2]:
-        alone = isinstance(part, Node) and len(part.users) == 1
-        found += _parts(part) if alone else [part]
-    return found
-
-
-def _is_convolution(node: Any) -> bool:
+def _is_product(node: Any) -> bool:
     return (
         isinstance(node, Node)
-        and node.target is aten.conv2d.default
+        and node.target in PRODUCTS
         and len(node.users) == 1
         and has_constant_weights(node)
-        and not isinstance(argument(node, "padding"), str)
     )
 
 
-def _taps(conv: Node) -> Taps:
-    """The kernel of a convolution with constant weights."""
-    weights = constant_weights(conv)
-    assert weights
-    rows, columns = (
-        [j * d - p for j in range(k)]
-        for k, d, p in zip(
-            weights[0].shape[2:],
-            _both(argument(conv, "dilation")),
-            _both(argument(conv, "padding")),
-            strict=True,
-        )
-    )
-    return Taps(weights[0], rows, columns)
-
-
-def _as_taps(part: Any, x: Node, conv: Node, grid: Taps) -> tuple[Taps, Any] | None:
-    """A branch of x as (kernel, bias), in the groups of `conv`; None where it is none."""
+def _branch(part: Any, x: Node, conv: Node, kernel: Kernel) -> Kernel | None:
+    """An addend beside `conv`, whose kernel is `kernel`, as a kernel of x; None if it is none."""
     if not isinstance(part, Node):
         return None
     if is_constant(part):
-        shift = per_channel(part, conv, rank(conv) - 3)
-        nothing = Taps(grid.weight[..., :0, :0], [], [])
-        return None if shift is None else (nothing, shift)
-    if part is x:
-        return _diagonal(x, conv, grid, torch.ones(shape_of(x)[-3])), None
-    if len(part.users) > 1 or not part.args or part.args[0] is not x:
+        shift = per_channel(part, conv, channel_axis(conv))
+        nothing = torch.zeros_like(kernel.weight)
+        return None if shift is None else replace(kernel, weight=nothing, bias=shift)
+    if shape_of(part) != shape_of(conv):
         return None
-    if part.target is aten.mul.Tensor:
-        scale = per_channel(part.args[1], x, rank(x) - 3)
-        return None if scale is None else (_diagonal(x, conv, grid, scale), None)
-    if part.target is aten.avg_pool2d.default:
-        return _pool(part, x, conv, grid), None
-    if not _is_convolution(part):
-        return None
-    if _both(argument(part, "stride")) != _both(argument(conv, "stride")):
-        raise Refused("its branches have other strides")
-    if argument(part, "groups") != argument(conv, "groups"):
-        raise Refused("its branches have other groups")
-    weights = constant_weights(part)
-    assert weights
-    return _taps(part), weights[1]
+    return _as_kernel(part, x, conv, kernel.groups)
 
 
-def _both(values: Any) -> tuple[int, int]:
-    """For rows and columns, of which one may stand for both."""
-    return values[0], values[-1]
+def _as_kernel(node: Node, x: Node, conv: Node, groups: int) -> Kernel | None:
+    """What makes `node` of x as one kernel beside `conv`; None where it is no such thing.
+
+    groups: of the kernel that leaves each channel its own map.
+    """
+    axis = channel_axis(conv)
+    if node is x:
+        return _diagonal(shape_of(x)[axis], groups)
+    if len(node.users) > 1 or not node.args or not isinstance(node.args[0], Node):
+        return None
+    if node.target not in (aten.mul.Tensor, aten.avg_pool2d.default, conv.target):
+        return None
+    first = node.args[0]
+    if node.target is conv.target and first is x:
+        return Kernel.of(node)
+    before = _as_kernel(first, x, conv, groups)
+    if before is None:
+        return None
+    if node.target is conv.target:
+        return (after := Kernel.of(node)) and before.then(after)
+    if node.target is aten.avg_pool2d.default:
+        return before.then(_pool(node, before.groups))
+    scale = per_channel(node.args[1], node, axis)
+    return None if scale is None else before.scaled(scale)
 
 
 def _diagonal(
-    x: Node, conv: Node, grid: Taps, scale: torch.Tensor, rows: Any = (0,), columns: Any = (0,)
-) -> Taps:
-    """The kernel that gives each channel its own map, scaled, at every one of these taps."""
-    outputs, per_group = grid.weight.shape[:2]
-    if outputs != shape_of(x)[-3] or (len(rows) == 1 and {*argument(conv, "stride")} != {1}):
-        raise Refused("a branch keeps the map as it is, and the convolution does not")
-    kernel = torch.zeros(outputs, per_group, len(rows), len(columns), dtype=grid.weight.dtype)
-    channel = torch.arange(outputs)
-    kernel[channel, channel % per_group] = scale.to(kernel)[:, None, None]
-    return Taps(kernel, [*rows], [*columns])
+    channels: int, groups: int, sides: tuple[int, int] = (1, 1), tap: float = 1
+) -> Kernel:
+    """The kernel that gives each channel its own map, times `tap` at every tap."""
+    weight = torch.zeros(channels, channels // groups, *sides, dtype=torch.float64)
+    channel = torch.arange(channels)
+    weight[channel, channel % (channels // groups)] = tap
+    return Kernel(weight, None, groups=groups)
 
 
-def _pool(pool: Node, x: Node, conv: Node, grid: Taps) -> Taps:
+def _pool(pool: Node, groups: int) -> Kernel:
     """An average pool as a kernel of 1 / cells; one that counts its padding, or has none."""
-    _, size, stride, padding, ceil_mode, counts, divisor = arguments(pool)
-    size, padding = _both(size), _both(padding)
+    x, size, stride, padding, ceil_mode, counts, divisor = arguments(pool)
     if ceil_mode or (any(padding) and not counts):
         raise Refused("an average pool leaves out its padding")
-    if _both(stride or size) != _both(argument(conv, "stride")):
-        raise Refused("a pool moves by other strides than the convolution")
-    cells = divisor or size[0] * size[1]
-    rows, columns = (range(-p, k - p) for k, p in zip(size, padding, strict=True))
-    scale = torch.full([shape_of(x)[-3]], 1 / cells, dtype=torch.float64)
-    return _diagonal(x, conv, grid, scale, rows, columns)
+    cells = divisor or prod(both(size))
+    kernel = _diagonal(shape_of(x)[-3], groups, both(size), 1 / cells)
+    return replace(kernel, stride=both(stride or size), padding=both(padding))
+
+
+def _added(kernel: Kernel, branch: Kernel) -> Kernel:
+    """The sum of two kernels, on the taps of the first; Refused where a tap is not there."""
+    if branch.stride != kernel.stride:
+        raise Refused("its branches have other strides")
+    if branch.groups != kernel.groups:
+        raise Refused("its branches have other groups")
+    laid = torch.zeros_like(kernel.weight)
+    rows, columns = (_places(branch, kernel, axis) for axis in (0, 1))
+    laid[:, :, rows[:, None], columns] = branch.weight
+    bias, more = kernel.bias, branch.bias
+    bias = more if bias is None else bias if more is None else bias + more
+    return replace(kernel, weight=kernel.weight + laid, bias=bias)
+
+
+def _places(branch: Kernel, kernel: Kernel, axis: int) -> torch.Tensor:
+    """Which of the kernel's taps each of the branch's is: both read output index · stride + tap."""
+    mine, its = (
+        [j * k.dilation[axis] - k.padding[axis] for j in range(k.sides[axis])]
+        for k in (branch, kernel)
+    )
+    if not {*mine} <= {*its}:
+        raise Refused("no branch has a kernel that holds those of the others")
+    return torch.tensor([its.index(tap) for tap in mine])
 
 
 RULES = (branches_into_one,)

@@ -12,10 +12,10 @@ from typing import Any, cast
 import torch
 from torch.fx import Node
 
-from .affine import PRODUCTS, channel_axis, constant_weights, is_dense, with_weights
 from .graph import Graph, argument, arguments, aten, constant_of, dtype, is_constant, rank, shape_of
 from .layout import BINARY, UNARY
 from .rule import rule
+from .weights import PRODUCTS, channel_axis, constant_weights, is_dense, with_weights
 
 COPIES = (aten.expand.default, aten.expand_as.default)
 

@@ -15,9 +15,9 @@ from typing import Any, cast
 
 from torch.fx import Node
 
-from .affine import constant_weights
 from .graph import Graph, arguments, aten, shape_of
 from .rule import Refused, rule
+from .weights import constant_weights
 
 TAPS = 25
 

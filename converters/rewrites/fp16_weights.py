@@ -14,9 +14,9 @@ from typing import Any, cast
 import torch
 from torch.fx import Node
 
-from .affine import PRODUCTS, constant_weights, with_weights
 from .graph import Graph, aten, constant_of, dtype, is_constant
 from .rule import rule
+from .weights import PRODUCTS, constant_weights, with_weights
 
 UNIT = 2.0**-11  # unit roundoff of fp16
 

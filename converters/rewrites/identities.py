@@ -20,6 +20,7 @@ GROWTH = 1 << 20  # elements
 COPIES = (
     aten.clone.default,
     aten.contiguous.default,
+    aten.copy.default,
     aten.alias.default,
     aten.detach.default,
     aten.dropout.default,
@@ -37,7 +38,7 @@ COPIES = (
 @rule(*COPIES)
 def copies_removed(g: Graph, node: Node) -> Node | None:
     """A copy with the same shape and type is the tensor itself; what asserts its type is gone."""
-    x = node.args[0]
+    x = node.args[node.target is aten.copy.default]  # what is written over another is the second
     if node.target is aten._assert_tensor_metadata.default:
         return cast(Node, x)  # it held when the graph was made, and would count as a reader of x
     if not isinstance(x, Node) or "val" not in node.meta or node.meta["val"] is None:
@@ -64,6 +65,7 @@ FOLDABLE = (
     aten.slice.Tensor,
     aten.add.Tensor,
     aten.sub.Tensor,
+    aten.rsub.Scalar,
     aten.mul.Tensor,
     aten.div.Tensor,
     aten.exp.default,

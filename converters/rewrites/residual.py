@@ -15,14 +15,6 @@ from typing import Any, cast
 
 from torch.fx import Node
 
-from .affine import (
-    PRODUCTS,
-    channel_axis,
-    constant_weights,
-    has_constant_weights,
-    is_dense,
-    with_weights,
-)
 from .graph import (
     Graph,
     argument,
@@ -37,6 +29,14 @@ from .graph import (
 )
 from .layer_norm import over_channels, scaled_and_shifted
 from .rule import Refused, erase, rule
+from .weights import (
+    PRODUCTS,
+    channel_axis,
+    constant_weights,
+    has_constant_weights,
+    is_dense,
+    with_weights,
+)
 
 MOVES = (
     aten.add.Tensor,

@@ -17,10 +17,10 @@ from typing import Any, cast
 
 from torch.fx import Node
 
-from .affine import PRODUCTS, channel_axis, constant_weights, is_dense, with_weights
 from .graph import Graph, argument, aten, rank, shape_of
 from .layout import BINARY, UNARY
 from .rule import rule
+from .weights import PRODUCTS, channel_axis, constant_weights, is_dense, with_weights
 
 
 @rule(aten.slice.Tensor)

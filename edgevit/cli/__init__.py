@@ -21,6 +21,7 @@ COMMANDS = (
     "verify",
     "explain",
     "scan",
+    "rep",
     "tome",
     "compare",
     "profile",

@@ -3,10 +3,12 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from check_rule import FEW, Net, as_exported, check, check_spared, drawn, each, operators
+from check_rule import FEW, Net, as_exported, check, check_spared, drawn, each, export, operators
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+
+from edgevit.converters.rewrites.rule import rewrite, rules
 
 IN_ONE = "batch_norm_in_one_by_affine"
 CONVS = st.fixed_dictionaries(
@@ -50,6 +52,16 @@ def test_statistics_of_the_batch_are_refused():
     check_spared(net, torch.randn(2, 4, 5, 5), spared_by="batch_norm_by_affine")
     with as_exported():
         check_spared(net, torch.randn(2, 4, 5, 5), spared_by=IN_ONE, because="train mode")
+
+
+def test_weights_that_float32_cannot_hold_are_refused():
+    """A norm of almost no variance, and a convolution that is too large for its scale."""
+    norm = nn.BatchNorm2d(4, eps=0)
+    norm.running_var.fill_(1e-30)
+    net = Net(lambda m, x: m.norm(x * 1e-30), norm=norm).double()
+    net.norm.running_var.fill_(1e-90)
+    report = rewrite(export(net, torch.randn(1, 4, 5, 5).double()), rules(["affine"]))[1]
+    assert [why for *_, why in report.refused] == ["the folded weights would be beyond float32"]
 
 
 @FEW
@@ -195,7 +207,7 @@ def test_a_number_moves_before_views_and_batched_products(shape):
 @pytest.mark.parametrize(
     ("function", "x"),
     [
-        (lambda m, x: (y := x.exp().flatten(1)) * 3 + y, torch.randn(2, 3, 4)),
+        (lambda m, x: (y := x.exp().flatten(1)) * 3 + y.relu(), torch.randn(2, 3, 4)),
         (lambda m, x: x.flatten(1) * m.k, torch.arange(6).reshape(2, 3, 1)),
         (lambda m, x: x.flatten(1) * WIDE[0, 0], torch.randn(2, 3, 4)),
         (lambda m, x: x.flatten(1) * x[:, :1, 0], torch.randn(2, 3, 4)),

@@ -69,13 +69,41 @@ def test_other_addends_stay():
     assert sorted(operators(done)) == ["add", "conv2d", "conv2d"]  # y goes into its own
 
 
+@FEW
+@given(groups=st.sampled_from([1, 4]), width=st.integers(0, 1))
+def test_a_sequence_is_a_branch_if_dearer_alone(groups, width):
+    """Down to a channel a group and up again, and the pool of a pointwise convolution.
+
+    What is padded between the two has no bias, or the border would not be zero.
+    """
+    biased = {"groups": groups, "bias": width == 0}
+    net = Net(
+        lambda m, x: m.conv(x) + m.up(m.down(x)) * 3 + m.a(F.avg_pool2d(m.one(x), 3, 1, width)),
+        conv=nn.Conv2d(4, 4, 3, padding=width, groups=groups),
+        down=nn.Conv2d(4, groups, 1, **biased),
+        up=nn.Conv2d(groups, 4, 3, padding=width, groups=groups),
+        one=nn.Conv2d(4, 4, 1, **biased),
+        a=norm(4),
+    )
+    done, _ = check(net, torch.randn(1, 4, 7, 9), applies=RULE, names=("affine", "branches"))
+    assert operators(done) == ["conv2d"]
+
+
+def test_the_heads_of_a_distilled_classifier_are_one():
+    net = Net(lambda m, x: (m.a(x) + m.b(x)) / 2 + x, a=nn.Linear(6, 6), b=nn.Linear(6, 6))
+    done, report = check(net, torch.randn(3, 6), applies=RULE)
+    assert operators(done) == ["linear"]
+    assert report.applied[RULE] == 2
+
+
 @pytest.mark.parametrize(
     ("function", "why"),
     [
         (lambda m, x: m.conv(x) + m.grouped(x), "groups"),
         (lambda m, x: m.conv(x) + F.avg_pool2d(x, 3, 1, 1, count_include_pad=False), "padding"),
         (lambda m, x: m.strided(x) + x[:, :, :3, :3], None),
-        (lambda m, x: m.row(x) + m.column(x), None),
+        (lambda m, x: m.row(x) + m.column(x), "holds those of the others"),
+        (lambda m, x: m.conv(x) + m.whole(x), None),  # one value, added to all pixels
         (lambda m, x: m.conv(x) + m.conv(x).relu(), None),
     ],
 )
@@ -87,5 +115,6 @@ def test_what_is_no_branch_is_left(function, why):
         strided=nn.Conv2d(4, 4, 3, stride=2, padding=1),
         row=nn.Conv2d(4, 4, (1, 3), padding=(0, 1)),
         column=nn.Conv2d(4, 4, (3, 1), padding=(1, 0)),
+        whole=nn.Conv2d(4, 4, 6),
     )
     check_spared(net, torch.randn(1, 4, 6, 6), spared_by=RULE, because=why)

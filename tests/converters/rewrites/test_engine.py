@@ -120,8 +120,7 @@ def test_every_rule_is_named_by_a_test_of_its_file(name):
 
 
 def test_weights_that_were_folded_into_others_are_gone():
-    net = nn.Sequential(
-        nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(4, 5, 3), nn.BatchNorm2d(5)
-    )
+    layers = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 5, 3)
+    net = nn.Sequential(*layers, nn.BatchNorm2d(5))
     done, _ = rewrite(export(net, torch.randn(1, 3, 4, 4)), rules(NAMES))
     assert sorted(t.numel() for t in done.state_dict.values()) == [4, 5, 12, 180]

@@ -42,3 +42,41 @@ def test_a_negative_pad_is_a_slice():
 def test_a_pad_that_mirrors_stays():
     net = Net(lambda m, x: F.pad(x, (1, 1, 1, 1), mode="reflect"))
     check_spared(net, torch.randn(1, 4, 9, 7), spared_by="pad_of_zeros", because="reflect")
+
+
+def bordered(m, x, value):
+    """As DBB pads: zeros first, then a value per channel over them."""
+    y = F.pad(m.c(x), (1, 1, 1, 1))
+    for rows in (slice(0, 1), slice(-1, None)):
+        y[:, :, rows, :] = value
+        y[:, :, :, rows] = value
+    return y.relu()
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_border_of_the_bias_goes_into_the_pointwise_convolution(bias):
+    conv = nn.Conv2d(4, 6, 1, bias=bias)
+    value = conv.bias.detach().view(1, 6, 1, 1) if bias else torch.zeros(1, 6, 1, 1)
+    net = Net(lambda m, x: bordered(m, x, m.value), c=conv, value=value)
+    done, _ = check(net, torch.randn(2, 4, 9, 7), applies="border_by_padding")
+    assert operators(done) == ["conv2d", "relu"]
+
+
+@pytest.mark.parametrize(
+    ("conv", "off"),
+    [(nn.Conv2d(4, 6, 1), 1e-3), (nn.Conv2d(4, 6, 2), 0), (nn.Conv2d(4, 6, 1, stride=2), 0)],
+    ids=["another value", "a window", "strided"],
+)
+def test_other_borders_stay(conv, off):
+    net = Net(lambda m, x: bordered(m, x, m.c.bias.view(1, -1, 1, 1) + off), c=conv)
+    check_spared(net, torch.randn(2, 4, 9, 7), spared_by="border_by_padding")
+
+
+def test_what_is_written_inside_the_border_stays():
+    def function(m, x):
+        y = F.pad(m.c(x), (1, 1, 1, 1))
+        y[:, :, 0:3, :] = m.c.bias.view(1, -1, 1, 1)
+        return y.relu()
+
+    net = Net(function, c=nn.Conv2d(4, 6, 1))
+    check_spared(net, torch.randn(2, 4, 9, 7), spared_by="border_by_padding")

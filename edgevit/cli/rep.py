@@ -1,0 +1,105 @@
+"""edgevit rep"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import EdgevitError
+from ..recipe import Recipe
+from .choices import TARGET_NAMES, ModelName, Names, of_a_model
+from .screen import Screen, screened
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ..pipeline.rep import Timed
+
+
+@click.command()
+@click.argument("model", type=ModelName())
+@click.option("--to", type=Names(TARGET_NAMES), default=(), help=", ".join(TARGET_NAMES))
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=30, show_default=True)
+@click.option("-o", "--out", type=click.Path(path_type=Path), default="rep", show_default=True)
+@of_a_model
+@click.option("--timeout", type=float, default=600, show_default=True, help="Seconds per step.")
+@screened
+def command(
+    screen: Screen,
+    model: str,
+    to: tuple[str, ...],
+    threads: int,
+    rounds: int,
+    out: Path,
+    timeout: float,
+    **recipe: Any,
+) -> None:
+    """Fold what only training needs of MODEL, and prove that it computes the same.
+
+    Batch norms, parallel branches, sequences without activation and scales go into the weights
+    (re-parameterization). With --to, MODEL is converted without and with that, all other rewrites
+    alike, and both files are timed side by side.
+
+    \b
+    edgevit rep mobileone_s1
+    edgevit rep net.py:net --weights net.safetensors --to executorch,tflite,onnx
+    """
+    from ..pipeline.convert import Limits
+    from ..pipeline.rep import Timed, rep
+
+    with screen.progress() as watch:
+        folding, found = rep(
+            Recipe(model=model, **recipe),
+            to=to,
+            out=out,
+            threads=threads,
+            rounds=rounds,
+            limits=Limits(timeout_s=timeout),
+            watch=watch,
+        )
+    rows = [row for row in found if isinstance(row, Timed)]
+    before, after = folding.before, folding.after
+    screen.show(
+        str(folding),
+        f"{before.parameters / 1e6:.3f} → {after.parameters / 1e6:.3f} M numbers stored, "
+        f"{before.macs / 1e9:.3f} → {after.macs / 1e9:.3f} GMAC",
+        *(f"left: {path or 'the model'}: {why}" for path, why in folding.left),
+    )
+    if rows:
+        screen.show(_table(rows))
+    screen.json({"folding": asdict(folding) | {"said": str(folding)}, "rows": [*map(_row, rows)]})
+    for row in rows:
+        if row.faster.verdict == "slower":
+            screen.note(
+                f"folding makes it slower on {row.target} here: {row.faster} times as fast; "
+                f"the file without is in {out / 'before'}"
+            )
+    screen.end([error for error in found if isinstance(error, EdgevitError)])
+
+
+def _table(rows: Sequence["Timed"]) -> "Table":
+    from .tables import table_of
+
+    table = table_of(
+        ("target", "left", 0),
+        ("ms before", "right", 0),
+        ("ms after", "right", 0),
+        ("times as fast", "left", 0),
+        ("verdict", "left", 0),
+    )
+    for row in rows:
+        ms = (f"{run.median_s * 1e3:.2f}" for run in (row.before, row.after))
+        table.add_row(row.target, *ms, str(row.faster), row.faster.verdict)
+    return table
+
+
+def _row(row: "Timed") -> dict[str, Any]:
+    return {
+        "target": row.target,
+        "ms_before": row.before.median_s * 1e3,
+        "ms_after": row.after.median_s * 1e3,
+        "faster": asdict(row.faster),
+    }
