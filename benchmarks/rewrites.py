@@ -108,12 +108,14 @@ def draw_anew(module: torch.nn.Module, inputs: Sequence[torch.Tensor]) -> None:
 
 
 def images(shape: tuple[int, ...], rng: torch.Generator) -> torch.Tensor:
-    """Noise of equal strength in each octave, as photographs have; unit variance."""
-    sizes = [2**k for k in range(int(math.log2(shape[-1])) + 1)]
-    octaves = [torch.randn((*shape[:2], size, size), generator=rng) for size in sizes]
-    resized = [torch.nn.functional.interpolate(o, shape[2:], mode="bilinear") for o in octaves]
-    drawn = torch.stack(resized).sum(0)
-    return drawn / drawn.std()
+    """Half of them noise of equal strength in each octave, as photographs have, half white."""
+    drawn = torch.randn(shape, generator=rng)
+    smooth = drawn[::2] * 0
+    for k in range(int(math.log2(shape[-1])) + 1):
+        octave = torch.randn((*smooth.shape[:2], 2**k, 2**k), generator=rng)
+        smooth += torch.nn.functional.interpolate(octave, shape[2:], mode="bilinear")
+    drawn[::2] = smooth / smooth.std()
+    return drawn
 
 
 def compared(name: str, target: str, rounds: int, folder: Path) -> dict[str, Any]:
