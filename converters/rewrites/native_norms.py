@@ -3,10 +3,12 @@
     before   layer_norm(x turned channels last)   after   channel_norm(x) turned channels last
              group_norm(x, 1, γ, β)                       layer_norm(x over C, H, W) · γ + β
              group_norm(x, G, γ, β)                       instance_norm(x as G channels) · γ + β
+             rms_norm(x, γ)                               x · rsqrt(mean(x²) + ε) · γ
 
 Why: torch's LayerNorm knows the last axes only, ML Programs any, and a map that stays channels
 first needs no transposes; a group norm is written out in six operators by coremltools. γ and β go
-into the convolution that follows, where one does.
+into the convolution that follows, where one does. coremltools 9.0 refuses an RMSNorm without an ε
+of its own, and multiplies any other by the largest square (its issue 2821).
 Not when: it is no map of rank 4.
 """
 
@@ -17,8 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.fx import Node
 
-from .graph import Graph, arguments, aten, rank, shape_of
-from .layer_norm import scaled_and_shifted
+from .graph import Graph, arguments, aten, dtype, rank, shape_of
+from .layer_norm import normalised, scaled_and_shifted
 from .layout import TO_LAST, is_turned
 from .rule import Refused, rule
 
@@ -62,4 +64,17 @@ def group_norm_natively(g: Graph, node: Node) -> Node | None:
     return scaled_and_shifted(g, normal, *per_channel)
 
 
-RULES = (layer_norm_of_channels, group_norm_natively)
+@rule(aten.rms_norm.default)
+def rms_norm_by_mean(g: Graph, node: Node) -> Node | None:
+    """RMSNorm is written out, with its epsilon as it is."""
+    x, shape, weight, eps = arguments(node)
+    eps = torch.finfo(dtype(x)).eps if eps is None else eps
+
+    def mean(of: Node, plus: float) -> Node:
+        found = g(aten.mean.dim, of, [*range(-len(shape), 0)], True)
+        return g(aten.add.Tensor, found, g.number(plus, found))
+
+    return scaled_and_shifted(g, normalised(g, x, eps, mean, centre=False), weight, None)
+
+
+RULES = (layer_norm_of_channels, group_norm_natively, rms_norm_by_mean)

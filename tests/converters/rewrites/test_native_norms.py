@@ -64,3 +64,19 @@ def test_a_channels_last_block_stays_channels_first(affine, mean):
 def test_a_norm_of_tokens_is_left():
     net = Net(lambda m, x: m.norm(x), norm=drawn(nn.LayerNorm(8)))
     check_spared(net, torch.randn(1, 5, 8), spared_by="layer_norm_of_channels", names=NATIVE)
+
+
+@FEW
+@given(axes=st.sampled_from([1, 2]), eps=st.sampled_from([None, 1e-6, 1e-2]), affine=st.booleans())
+def test_an_rms_norm_is_written_out(axes, eps, affine):
+    """A single large value, whose square would hide an epsilon multiplied by it, included."""
+    norm = drawn(nn.RMSNorm([5, 8][-axes:], eps=eps, elementwise_affine=affine))
+    x = torch.randn(2, 3, 5, 8)
+    x[0, 0, 0, 0] = 100
+    after, _ = check(
+        Net(lambda m, x: m.norm(x), norm=norm),
+        x,
+        applies="rms_norm_by_mean",
+        names=("native_norms",),
+    )
+    assert "rms_norm" not in operators(after)
