@@ -34,7 +34,8 @@ from .ops import profile_ops
 from .profile import item_of
 
 PROTOCOL = {"cpu": (50, 80), "gpu": (50, 400)}  # warm-ups and timed runs, whose mean is printed
-FOLDED = ("affine", "sums", "branches")  # before they take times, the papers fold what only training needs
+# Before they take times, the papers fold what only training needs.
+FOLDED = ("affine", "sums", "branches")
 PAPERS = "onnx"  # the runtime that papers time on CPUs: there the table is of the plain form alone
 Watch = Callable[[str, str], None]
 
