@@ -23,10 +23,10 @@ from onnx import TensorProto, helper, numpy_helper
 from rich.console import Console
 from rich.table import Table
 
+from edgevit.errors import sound
 from edgevit.profiles.bench import profile
 from edgevit.profiles.compare import Ratio, ratio
 from edgevit.profiles.devices import host
-from edgevit.profiles.run import Run
 from edgevit.profiles.variant import Item
 
 CHANNELS, SIDE = 32, 28
@@ -60,7 +60,7 @@ def convolutions(count: int, file: Path) -> Path:
 
 @contextmanager
 def neighbour(busy: bool) -> Iterator[None]:
-    """Another program on each core that `profile` leaves free."""
+    """Another program, on the cores that `profile` leaves free."""
     free = {*os.sched_getaffinity(0)} - {*host.cores_for(1)}
     code = BURN.format(cores=free or {0})
     started = [subprocess.Popen([sys.executable, "-c", code])] if busy else []
@@ -74,8 +74,7 @@ def neighbour(busy: bool) -> Iterator[None]:
 
 def session(files: list[Path], rounds: int, seed: int) -> Ratio:
     runs = profile([Item(file, "onnx") for file in files], rounds=rounds, seed=seed, control=False)
-    sound = [run for run in runs if isinstance(run, Run)]
-    return ratio(*sound)
+    return ratio(*sound(runs))
 
 
 @click.command()

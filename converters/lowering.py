@@ -34,7 +34,7 @@ def lower(
         names = (BEFORE_FP16, *chosen.rewrites) if precision != "fp32" else chosen.rewrites
     wanted = rules(names)
     if rewrites is None:
-        wanted = (Costs.read(Path(costs)) if costs else Costs.of(target)).chosen(wanted)
+        wanted = Costs.of(target, costs).chosen(wanted)
     report = None
     if wanted:
         exported, done = rewrite(loaded.exported, wanted)

@@ -14,7 +14,6 @@ largest of each output. `convert` applies the same rules to its float32 programs
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -158,6 +157,6 @@ def of_recipe(*, recipe: dict[str, Any]) -> dict[str, Any]:
 
 def others(*, target: str, costs: str | None) -> list[str]:
     """The rules that `target` is lowered with by default, but for those that fold."""
-    known = Costs.read(Path(costs)) if costs else Costs.of(target)
     folding = {rule.name for rule in rules(FOLDING)}
-    return [r.name for r in known.chosen(rules(find(target).rewrites)) if r.name not in folding]
+    chosen = Costs.of(target, costs).chosen(rules(find(target).rewrites))
+    return [rule.name for rule in chosen if rule.name not in folding]

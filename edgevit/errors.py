@@ -18,6 +18,11 @@ EdgevitError                    1   a defect of ours; please report it
 A message is one sentence or a few: what was wrong, with the value, and what to do next.
 """
 
+from collections.abc import Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
 
 class EdgevitError(Exception):
     """Root of all; `exit_code` is what the command ends with."""
@@ -82,6 +87,16 @@ class NotOnThisSystem(MissingRuntime):
 
 class OutputError(EdgevitError):
     exit_code = 6
+
+
+def sound(found: Sequence[T | EdgevitError]) -> list[T]:
+    """All of `found`; raises the first error among them."""
+    kept: list[T] = []
+    for one in found:
+        if isinstance(one, EdgevitError):
+            raise one
+        kept.append(one)
+    return kept
 
 
 def by_name(name: str) -> type[EdgevitError] | None:

@@ -22,7 +22,7 @@ from .affine import per_channel
 from .graph import Graph, argument, arguments, aten, is_constant, shape_of
 from .products import Kernel, both, convolved
 from .rule import Refused, rule
-from .weights import PRODUCTS, channel_axis, has_constant_weights
+from .weights import channel_axis, is_product
 
 
 @rule(aten.add.Tensor)
@@ -34,7 +34,7 @@ def branches_into_one(g: Graph, node: Node) -> Node | None:
     if not is_whole(node):
         return None
     parts = addends(node)
-    maps = {cast(Node, p.args[0]): None for p in parts if _is_product(p)}
+    maps = {cast(Node, p.args[0]): None for p in parts if _is_branch(p)}
     before = len(parts)
     refused: list[str] = []
     for x in maps:
@@ -71,7 +71,7 @@ def addends(node: Any) -> list[Any]:
 
 def _merged(g: Graph, parts: list[Any], x: Node, refused: list[str]) -> list[Any]:
     """The addends, those that its largest convolution of `x` can take up taken up."""
-    convs = [p for p in parts if _is_product(p) and p.args[0] is x]
+    convs = [p for p in parts if _is_branch(p) and p.args[0] is x]
     if not convs:  # it was a part of a sequence that has been taken up
         return parts
     largest = max(convs, key=lambda c: prod(shape_of(cast(Node, c.args[1]))[2:]))
@@ -91,13 +91,8 @@ def _merged(g: Graph, parts: list[Any], x: Node, refused: list[str]) -> list[Any
     return parts if len(left) + 1 == len(parts) else [convolved(g, largest, kernel), *left]
 
 
-def _is_product(node: Any) -> bool:
-    return (
-        isinstance(node, Node)
-        and node.target in PRODUCTS
-        and len(node.users) == 1
-        and has_constant_weights(node)
-    )
+def _is_branch(node: Any) -> bool:
+    return is_product(node) and len(node.users) == 1
 
 
 def _branch(part: Any, x: Node, conv: Node, kernel: Kernel) -> Kernel | None:

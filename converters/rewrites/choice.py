@@ -42,10 +42,12 @@ class Costs:
             ) from None
 
     @classmethod
-    def of(cls, target: str) -> Self:
-        """The table that comes with edgevit; empty for a target that has none."""
-        file = FOLDER / f"{target}.toml"
-        return cls.read(file) if file.exists() else cls()
+    def of(cls, target: str, file: str | None = None) -> Self:
+        """The user's `file`, or else the table that comes with edgevit; empty where none does."""
+        if file:
+            return cls.read(Path(file))
+        ours = FOLDER / f"{target}.toml"
+        return cls.read(ours) if ours.exists() else cls()
 
     def as_toml(self) -> str:
         lines = ["[measured]"]

@@ -17,7 +17,7 @@ from .affine import with_constant
 from .branches import addends, is_whole
 from .graph import Graph, argument, aten, is_constant, shape_of
 from .rule import rule
-from .weights import PRODUCTS, constant_weights, has_constant_weights, with_weights
+from .weights import constant_weights, is_product, with_weights
 
 
 @rule(aten.sub.Tensor)
@@ -28,7 +28,7 @@ def difference_by_sum(g: Graph, node: Node) -> Node | None:
         return None
     if shape_of(b) != shape_of(node):  # a mean over channels, such as a norm takes away
         return None
-    read = [part.args[0] for part in addends(a) if _is_product(part)]
+    read = [part.args[0] for part in addends(a) if is_product(part)]
     parts = addends(b) if len(b.users) == 1 else [b]
     negated = [_negated(g, part, read) for part in parts]
     if None in negated:
@@ -49,7 +49,7 @@ def _negated(g: Graph, part: Any, read: list[Any]) -> Any:
         return g(aten.mul.Tensor, part, -1.0)  # which the product of it takes up
     if len(part.users) > 1:
         return None
-    if _is_product(part):
+    if is_product(part):
         weight, bias = cast(Any, constant_weights(part))
         bias = None if bias is None else -bias
         return with_weights(g, part, cast(Node, part.args[0]), -weight, bias)
@@ -57,10 +57,6 @@ def _negated(g: Graph, part: Any, read: list[Any]) -> Any:
         x, s = found
         return g(aten.mul.Tensor, x, -s if isinstance(s, float) else g(aten.neg.default, s))
     return None
-
-
-def _is_product(part: Any) -> bool:
-    return isinstance(part, Node) and part.target in PRODUCTS and has_constant_weights(part)
 
 
 def _scaled(part: Any) -> tuple[Node, Any] | None:

@@ -28,6 +28,11 @@ def has_constant_weights(product: Node) -> bool:
     return is_constant(weight) and rank(weight) > 1 and (bias is None or is_constant(bias))
 
 
+def is_product(node: Any) -> bool:
+    """Whether it is one of PRODUCTS, with constant weights."""
+    return isinstance(node, Node) and node.target in PRODUCTS and has_constant_weights(node)
+
+
 def constant_weights(product: Node) -> tuple[torch.Tensor, torch.Tensor | None] | None:
     """Weight and bias in float64, when both are constant."""
     if not has_constant_weights(product):

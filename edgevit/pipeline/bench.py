@@ -14,7 +14,7 @@ from pathlib import Path
 from .. import models, sandbox
 from ..converters.artifact import Artifact
 from ..converters.target import check_host, require
-from ..errors import EdgevitError, InputError
+from ..errors import EdgevitError, InputError, sound
 from ..lookup import lookup
 from ..profiles import bench as loop
 from ..profiles import gpu
@@ -212,11 +212,7 @@ class _Bench:
         found = loop.profile(
             [*items.values()], threads=self.threads, rounds=self.rounds, device=self.device
         )
-        runs: dict[str, Run] = {}
-        for name, run in zip(items, found, strict=True):
-            if isinstance(run, EdgevitError):
-                raise run
-            runs[name] = run
+        runs = dict(zip(items, sound(found), strict=True))
         seconds = self._as_printed(items["plain"])
         for name, run in runs.items():
             run.save(folder / f"{name}.json")

@@ -1,18 +1,18 @@
 """What merging tokens gains: in files that an app would ship, and in torch, where batches run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from ..errors import EdgevitError
-from ..profiles import bench, gpu
+from ..errors import sound
+from ..profiles import gpu
 from ..profiles.run import Run
 from ..recipe import Recipe
 from .convert import Limits
+from .profile import session
 from .tome import tome
 
-T = TypeVar("T")
 BATCH = 32  # of torch's; the paper states none
 MEMORY_BYTES = 64 << 30  # ViT-L on video needs that much to be converted
 
@@ -35,7 +35,7 @@ def in_files(
 ) -> Pair:
     """Of files for `target`; settings: see `tome`. Raises what ended either of them."""
     limits = Limits(timeout_s=timeout_s, memory_bytes=MEMORY_BYTES)
-    plain, merged = _sound(tome(recipe, [r], target=target, out=out, limits=limits, **settings))
+    plain, merged = sound(tome(recipe, [r], target=target, out=out, limits=limits, **settings))
     return Pair(plain.run, merged.run, by_macs=merged.ideal)
 
 
@@ -52,19 +52,5 @@ def in_torch(
     """Of one of torch's gpu.RUNTIMES; settings: see `bench.profile`. Raises what ended either."""
     recipes = (recipe, replace(recipe, tome=r))
     items = [gpu.item(one, runtime, out, batch=batch) for one in recipes]
-    found = bench.profile(
-        items, on_progress=lambda what, n, of: watch(runtime, f"{what}, {n} of {of}"), **settings
-    )
-    watch(runtime, "done")
-    plain, merged = _sound(found)
+    plain, merged = sound(session(items, job=runtime, watch=watch, **settings))
     return Pair(plain, merged, batch)
-
-
-def _sound(found: Sequence[T | EdgevitError]) -> list[T]:
-    """All of `found`; raises the first error among them."""
-    sound: list[T] = []
-    for one in found:
-        if isinstance(one, EdgevitError):
-            raise one
-        sound.append(one)
-    return sound

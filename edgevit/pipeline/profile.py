@@ -1,6 +1,6 @@
 """profile(): artifacts measured side by side, with what their cards say of placement and MACs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,17 @@ def profile(paths: Sequence[Path | str], **settings: Any) -> list[Run | EdgevitE
     items = [item for item in found if isinstance(item, Item)]
     runs = iter(bench.profile(items, **settings) if items else [])
     return [next(runs) if isinstance(item, Item) else item for item in found]
+
+
+def session(
+    items: Sequence[Item], *, job: str, watch: Callable[[str, str], None], **settings: Any
+) -> list[Run | EdgevitError]:
+    """`bench.profile`, whose progress `watch` is told as that of `job`; settings: see there."""
+    found = bench.profile(
+        items, on_progress=lambda what, done, of: watch(job, f"{what}, {done} of {of}"), **settings
+    )
+    watch(job, "done")
+    return found
 
 
 def item_of(artifact: Artifact) -> Item:

@@ -12,15 +12,14 @@ from pathlib import Path
 from ..converters.artifact import Artifact
 from ..converters.folding import Folding
 from ..converters.target import check_host, require
-from ..errors import EdgevitError
-from ..profiles import bench
+from ..errors import EdgevitError, sound
 from ..profiles.compare import Ratio, ratio
 from ..profiles.run import Run
 from ..recipe import Recipe
 from ..template import sharing
 from .convert import Limits, convert
 from .make import Watch
-from .profile import item_of
+from .profile import item_of, session
 
 
 @dataclass(frozen=True)
@@ -99,13 +98,9 @@ def _timed(
     target: str, files: list[Artifact], threads: int, rounds: int, watch: Watch
 ) -> Timed | EdgevitError:
     """Both files of a target, in rounds of one session."""
-    before, after = bench.profile(
-        [item_of(artifact) for artifact in files],
-        threads=threads,
-        rounds=rounds,
-        on_progress=lambda what, done, of: watch(f"measure {target}", f"{what}, {done} of {of}"),
-    )
-    watch(f"measure {target}", "done")
-    if not isinstance(before, Run) or not isinstance(after, Run):
-        return next(run for run in (before, after) if isinstance(run, EdgevitError))
+    items, job = [item_of(artifact) for artifact in files], f"measure {target}"
+    try:
+        before, after = sound(session(items, job=job, watch=watch, threads=threads, rounds=rounds))
+    except EdgevitError as e:
+        return e
     return Timed(target, before, after, ratio(before, after))

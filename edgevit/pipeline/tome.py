@@ -17,7 +17,6 @@ from ..converters.artifact import Artifact
 from ..converters.target import check_host, require
 from ..errors import EdgevitError, InputError
 from ..preprocess import Preprocess
-from ..profiles import bench
 from ..profiles.compare import Ratio, ratio
 from ..profiles.report import contents, html
 from ..profiles.run import Run
@@ -25,7 +24,7 @@ from ..recipe import Recipe
 from ..template import sharing
 from .convert import Limits, convert
 from .pictures import Picture
-from .profile import item_of
+from .profile import item_of, session
 
 Tome = int | tuple[int, ...]
 
@@ -91,15 +90,15 @@ def tome(
             made.append(outcome.artifact or outcome.error)  # type: ignore[arg-type]
     files = [a for a in made if isinstance(a, Artifact)]
     runs = iter(
-        bench.profile(
+        session(
             [item_of(a) for a in files],
+            job="measure",
+            watch=watch,
             threads=threads,
             rounds=rounds,
             device=device,
-            on_progress=lambda what, done, of: watch("measure", f"{what}, {done} of {of}"),
         )
     )
-    watch("measure", "done")
     found: list[Merged | EdgevitError] = []
     answers: list[np.ndarray] = []
     for count, artifact in zip(tried, made, strict=True):
