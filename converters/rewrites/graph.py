@@ -7,6 +7,7 @@ it is emitted, in float64, so that weights are folded without a word from the ru
 
 import operator
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, cast
 
 import torch
@@ -150,17 +151,23 @@ def axes(dims: Any, of: int) -> list[int]:
 
 def argument(node: Node, name: str, default: Any = None) -> Any:
     """An argument by the name in the operator's schema, however it was passed."""
-    for i, a in enumerate(cast(Any, node.target)._schema.arguments):
-        if a.name == name:
-            if i < len(node.args):
-                return node.args[i]
-            return node.kwargs.get(name, a.default_value if a.has_default_value() else default)
-    return default
+    place = _schema(node.target).get(name)
+    if place is None:
+        return default
+    if place[0] < len(node.args):
+        return node.args[place[0]]
+    return node.kwargs.get(name, default if place[1] is None else place[1])
 
 
 def arguments(node: Node) -> list[Any]:
     """All arguments in the order of the operator's schema, defaults filled in."""
-    return [argument(node, a.name) for a in cast(Any, node.target)._schema.arguments]
+    return [argument(node, name) for name in _schema(node.target)]
+
+
+@cache
+def _schema(op: Any) -> dict[str, tuple[int, Any]]:
+    """The place and the default of each argument; reading them of torch's own schema is slow."""
+    return {a.name: (i, a.default_value) for i, a in enumerate(op._schema.arguments)}
 
 
 def module_path(node: Node) -> str:

@@ -10,7 +10,6 @@ Not when: a folded constant would hold over a million elements more than what it
 from typing import Any, cast
 
 from torch.fx import Node
-from torch.utils._pytree import tree_leaves
 
 from .graph import Graph, argument, aten, dtype, fold, is_constant, shape_of
 from .rule import rule
@@ -95,7 +94,7 @@ FOLDABLE = (
 @rule(*FOLDABLE)
 def constants_folded(g: Graph, node: Node) -> Node | None:
     """What depends on constants only is a constant."""
-    nodes = [a for a in tree_leaves((node.args, node.kwargs)) if isinstance(a, Node)]
+    nodes = node.all_input_nodes
     if not nodes or not all(is_constant(n) for n in nodes):
         return None
     had = sum(n.meta["val"].numel() for n in nodes)

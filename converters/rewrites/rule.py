@@ -46,6 +46,10 @@ class Rule:
         return (self.apply.__doc__ or "").strip().partition("\n")[0]
 
 
+Offers = dict[Any, list[Rule]]  # operator → the rules that nodes of it are offered to
+Refusals = dict[tuple[Node, Rule], str]  # why
+
+
 def rules(names: Sequence[str]) -> list[Rule]:
     """The rules of this folder that `names` names, one by one or by their files, in order."""
     files = {n: importlib.import_module(f"{__package__}.{n}").RULES for n in FILES}
@@ -99,47 +103,64 @@ def rewrite(exported: ExportedProgram, rules: Sequence[Rule]) -> tuple[ExportedP
 
 def _until_at_rest(graph: Graph, rules: Sequence[Rule]) -> Report:
     """Apply the rules, those of a further file whenever those before it have nothing to say."""
-    by_op: dict[Any, list[Rule]] = {}
+    known: Offers = {}
     applied: Counter[str] = Counter()
-    refused: dict[tuple[str, str, str], None] = {}
+    refused: Refusals = {}
     _sweep(graph)
     for _, joining in groupby(rules, key=lambda r: r.apply.__module__):
+        new: Offers = {}
         for r in joining:
             for op in r.ops:
-                by_op.setdefault(op, []).append(r)
-        for _ in range(PASSES):
-            before = applied.total()
-            refused.clear()  # only what still stands at the end
-            _pass(graph, by_op, applied, refused)
-            if applied.total() == before:
-                break
-        else:
-            raise RecursionError(f"the rules do not come to rest: {applied.most_common(4)}")
+                new.setdefault(op, []).append(r)
+                known.setdefault(op, []).append(r)
+        _rounds(graph, new, known, applied, refused)
     _sweep(graph)
-    return Report(dict(applied), tuple(refused))
+    standing = {
+        (r.name, module_path(node), why): None
+        for (node, r), why in refused.items()
+        if not node._erased
+    }
+    return Report(dict(applied), tuple(standing))
 
 
-def _pass(
-    graph: Graph,
-    by_op: dict[Any, list[Rule]],
-    applied: Counter[str],
-    refused: dict[tuple[str, str, str], None],
+def _rounds(
+    graph: Graph, new: Offers, known: Offers, applied: Counter[str], refused: Refusals
 ) -> None:
-    """Offer every node to its operator's rules, first come first served."""
-    for node in list(graph.module.graph.nodes):
-        for r in by_op.get(node.target, ()) if node.op == "call_function" else ():
-            if node.graph is None or node._erased:
-                break
-            try:
-                new = r.apply(graph.at(node), node)
-            except Refused as e:
-                refused[r.name, module_path(node), str(e)] = None
+    """Offer every node to its operator's rules in turn, until all were since the last change.
+
+    Before the first change only `new` ones are asked: the others have had nothing to say of it.
+    """
+    nodes, offers, unchanged = graph.module.graph.nodes, new, 0
+    for _ in range(PASSES):
+        for node in list(nodes):
+            if unchanged == len(nodes):
+                return
+            if node._erased:
                 continue
-            if new is not None and new is not node:
-                applied[r.name] += 1
-                node.replace_all_uses_with(new)
-                erase(graph, node)
-                break
+            unchanged += 1
+            if _rewritten(graph, node, offers.get(node.target, ()), applied, refused):
+                offers, unchanged = known, 0
+    if unchanged < len(nodes):
+        raise RecursionError(f"the rules do not come to rest: {applied.most_common(4)}")
+
+
+def _rewritten(
+    graph: Graph, node: Node, rules: Sequence[Rule], applied: Counter[str], refused: Refusals
+) -> bool:
+    """Whether one of the rules, first come first served, put something in the node's place."""
+    for r in rules if node.op == "call_function" else ():
+        refused.pop((node, r), None)  # only what still stands at the end
+        try:
+            new = r.apply(graph.at(node), node)
+        except Refused as e:
+            refused[node, r] = str(e)
+            continue
+        if new is not None and new is not node:
+            applied[r.name] += 1
+            node.replace_all_uses_with(new)
+            erase(graph, node)
+            return True
+    return False
 
 
 def erase(graph: Graph, node: Node) -> None:
