@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from .operators import Ints, exact
+from .operators import Ints, along, exact
 from .values import unpacked
 
 
@@ -19,8 +19,7 @@ def constexpr_affine_dequantize(
     quantized_data: Tensor, zero_point: Tensor, scale: Tensor, axis: int
 ) -> Tensor:
     """scale · (data - zero point), one of each per tensor or per slice of the axis."""
-    size = [-1 if d == axis % quantized_data.dim() else 1 for d in range(quantized_data.dim())]
-    zero, factor = (v.reshape(size if v.dim() else []) for v in (zero_point, scale))
+    zero, factor = (along(v, quantized_data, axis) for v in (zero_point, scale))
     return factor * (quantized_data.float() - zero.float()).to(scale.dtype)
 
 

@@ -1,10 +1,12 @@
 """Products, normalizations and reductions."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .operators import Ints, one_liners, operator
+from .operators import Function, Ints, one_liners, operator
 
 one_liners(
     {
@@ -68,46 +70,40 @@ def layer_norm(
     return y if beta is None else y + beta.reshape(size)
 
 
-def _over(x: Tensor, axes: Ints) -> Ints:
-    return axes or tuple(range(x.dim()))
+def over(function: Function) -> Function:
+    """A reduction over the given axes or all."""
+    return lambda x, axes=(), keep_dims=False: function(x, axes or (*range(x.dim()),), keep_dims)
+
+
+def place(function: Function) -> Function:
+    return lambda x, axis=-1, keep_dims=False, output_dtype="int32": function(
+        x, axis, keep_dims
+    ).int()
+
+
+def _sum(x: Tensor, *over: Any) -> Tensor:
+    return x.sum(*over, dtype=x.dtype)
+
+
+def _product(x: Tensor, axes: Ints, keep_dims: bool) -> Tensor:
+    for axis in sorted((a % x.dim() for a in axes), reverse=True):
+        x = x.prod(axis, keep_dims, dtype=x.dtype)
+    return x
 
 
 one_liners(
     {
-        "reduce_l1_norm": lambda x, axes=(), keep_dims=False: x.abs().sum(
-            _over(x, axes), keep_dims, dtype=x.dtype
-        ),
-        "reduce_l2_norm": lambda x, axes=(), keep_dims=False: (
-            (x * x).sum(_over(x, axes), keep_dims).sqrt()
-        ),
-        "reduce_log_sum": lambda x, axes=(), keep_dims=False: x.sum(
-            _over(x, axes), keep_dims
-        ).log(),
-        "reduce_log_sum_exp": lambda x, axes=(), keep_dims=False: x.logsumexp(
-            _over(x, axes), keep_dims
-        ),
-        "reduce_max": lambda x, axes=(), keep_dims=False: x.amax(_over(x, axes), keep_dims),
-        "reduce_mean": lambda x, axes=(), keep_dims=False: x.mean(_over(x, axes), keep_dims),
-        "reduce_min": lambda x, axes=(), keep_dims=False: x.amin(_over(x, axes), keep_dims),
-        "reduce_sum": lambda x, axes=(), keep_dims=False: x.sum(
-            _over(x, axes), keep_dims, dtype=x.dtype
-        ),
-        "reduce_sum_square": lambda x, axes=(), keep_dims=False: (x * x).sum(
-            _over(x, axes), keep_dims, dtype=x.dtype
-        ),
-        "reduce_argmax": lambda x, axis=-1, keep_dims=False, output_dtype="int32": x.argmax(
-            axis, keep_dims
-        ).int(),
-        "reduce_argmin": lambda x, axis=-1, keep_dims=False, output_dtype="int32": x.argmin(
-            axis, keep_dims
-        ).int(),
+        "reduce_l1_norm": over(lambda x, *over: _sum(x.abs(), *over)),
+        "reduce_l2_norm": over(lambda x, *over: _sum(x * x, *over).sqrt()),
+        "reduce_log_sum": over(lambda x, *over: _sum(x, *over).log()),
+        "reduce_log_sum_exp": over(torch.logsumexp),
+        "reduce_max": over(torch.amax),
+        "reduce_mean": over(torch.mean),
+        "reduce_min": over(torch.amin),
+        "reduce_prod": over(_product),
+        "reduce_sum": over(_sum),
+        "reduce_sum_square": over(lambda x, *over: _sum(x * x, *over)),
+        "reduce_argmax": place(torch.argmax),
+        "reduce_argmin": place(torch.argmin),
     }
 )
-
-
-@operator
-def reduce_prod(x: Tensor, axes: Ints = (), keep_dims: bool = False) -> Tensor:
-    """Product over the axes."""
-    for axis in sorted((a % x.dim() for a in _over(x, axes)), reverse=True):
-        x = x.prod(axis, keep_dims, dtype=x.dtype)
-    return x

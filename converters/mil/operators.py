@@ -97,3 +97,9 @@ def exact(function: Function) -> Function:
 def one_liners(functions: dict[str, Function]) -> None:
     for name, function in functions.items():
         define(name, function)
+
+
+def along(vector: Tensor, x: Tensor, axis: int) -> Tensor:
+    """A vector along `axis` of x, to be broadcast against it; a scalar as it is."""
+    size = [-1 if d == axis % x.dim() else 1 for d in range(x.dim())]
+    return vector.reshape(size) if vector.dim() else vector

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .operators import Ints, one_liners, operator
+from .operators import Ints, along, one_liners, operator
 
 CORNERS = ("ALIGN_CORNERS", "STRICT_ALIGN_CORNERS")
 
@@ -37,7 +37,7 @@ def _read(x: Tensor, axis: int, places: Tensor) -> Tensor:
     n = x.shape[axis]
     places = places.clamp(0, n - 1)
     low = places.floor().long()
-    share = (places - low).reshape([-1 if d == axis % x.dim() else 1 for d in range(x.dim())])
+    share = along(places - low, x, axis)
     a, b = x.index_select(axis, low), x.index_select(axis, (low + 1).clamp(max=n - 1))
     return a + (b - a) * share
 

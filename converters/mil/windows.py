@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .operators import Ints, operator
+from .operators import Ints, along, operator
 
 CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 CONV_TRANSPOSE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
@@ -55,11 +55,7 @@ def conv(
     ones = (1,) * (x.dim() - 2)
     strides, dilations = strides or ones, dilations or ones
     around = pads(pad_type, pad, x.shape[2:], weight.shape[2:], strides, dilations)
-    if all(before == after for before, after in around):
-        padding, x_padded = [before for before, _ in around], x
-    else:
-        padding, x_padded = [0] * len(around), _padded(x, around)
-    return CONV[len(ones)](x_padded, weight, bias, strides, padding, dilations, groups)
+    return CONV[len(ones)](_padded(x, around), weight, bias, strides, 0, dilations, groups)
 
 
 @operator
@@ -77,31 +73,17 @@ def conv_transpose(
     """The gradient of conv, weight [C, M / groups, *K]: the full one, cropped by the padding."""
     ones = (1,) * (x.dim() - 2)
     strides, dilations = strides or ones, dilations or ones
-    full = CONV_TRANSPOSE[len(ones)](x, weight, bias, strides, 0, 0, groups, dilations)
-    size = output_shape[2:] or tuple(n * s for n, s in zip(x.shape[2:], strides, strict=True))
+    full = CONV_TRANSPOSE[len(ones)](x, weight, None, strides, 0, 0, groups, dilations)
+    have, kernel, size = full.shape[2:], weight.shape[2:], output_shape[2:]
     if pad_type.startswith("same"):
-        kernel = weight.shape[2:]
+        size = size or tuple(n * s for n, s in zip(x.shape[2:], strides, strict=True))
         around = pads(pad_type, (), size, kernel, strides, dilations)
     else:
-        around = pads(pad_type, pad, x.shape[2:], weight.shape[2:], strides, dilations)
-        if not output_shape:
-            size = tuple(
-                n - before - after
-                for n, (before, after) in zip(full.shape[2:], around, strict=True)
-            )
-    extra = [
-        max(0, before + n - have)
-        for n, have, (before, _) in zip(size, full.shape[2:], around, strict=True)
-    ]
-    if any(extra):  # past the last window there is the bias alone
-        full = _padded(full - _as_map(bias, full), [(0, n) for n in extra]) + _as_map(bias, full)
-    for axis, (n, (before, _)) in enumerate(zip(size, around, strict=True), start=2):
-        full = full.narrow(axis, before, n)
-    return full
-
-
-def _as_map(bias: Tensor | None, x: Tensor) -> Tensor:
-    return torch.zeros(()) if bias is None else bias.reshape(-1, *[1] * (x.dim() - 2))
+        around = pads(pad_type, pad, x.shape[2:], kernel, strides, dilations)
+        size = size or tuple(n - sum(both) for n, both in zip(have, around, strict=True))
+    ends = zip(size, have, around, strict=True)
+    full = _padded(full, [(-before, before + n - had) for n, had, (before, _) in ends])
+    return full if bias is None else full + along(bias, full, 1)
 
 
 def _pooled(

@@ -1,10 +1,12 @@
 """Weights in fewer bits are really stored so, smaller, and computed by the file that holds them."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from edgevit import Recipe, convert
+from edgevit.converters.coreml_weights import palette
 from edgevit.converters.mil.package import read
 from edgevit.converters.verify import AGREES
 from edgevit.errors import InputError
@@ -54,3 +56,24 @@ def test_a_form_that_an_older_ios_lacks_is_one_sentence():
 
     with pytest.raises(InputError, match="w4 needs iOS 18; convert with --ios 18"):
         compress(None, "w4", ios=17)
+
+
+@pytest.mark.parametrize("drawn", ["standard_normal", "laplace", "uniform"])
+@pytest.mark.parametrize(("count", "bits"), [(144, 4), (3072, 4), (50000, 6)])
+def test_a_palette_errs_no_more_than_clustering_does(drawn, count, bits):
+    from sklearn.cluster import KMeans
+
+    weights = getattr(np.random.default_rng(0), drawn)(size=count).astype(np.float16)
+    levels, indices = palette(weights.reshape(8, -1), bits)
+    assert levels.dtype == np.float16
+    theirs = KMeans(2**bits, n_init=1, tol=1e-2, random_state=0).fit(weights[:, None]).inertia_
+    ours = float(((levels[indices].astype(float) - weights) ** 2).sum())
+    assert ours <= 1.06 * theirs  # a quarter of a decibel
+
+
+def test_a_palette_of_fewer_values_than_it_holds_is_exact():
+    weights = np.array([0, 0.5, -1, 0.5, 0, 0], np.float16)
+    levels, indices = palette(weights, 4)
+    assert (levels[indices] == weights).all()
+    levels, indices = palette(np.full(2048, 0.25, np.float16), 4)
+    assert (levels[indices] == 0.25).all()
