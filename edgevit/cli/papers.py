@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..profiles.reproduce import Reproduced, Summary
 
-QUICK = {"every": 3, "rounds": 20}
+QUICK = {"every": 4, "rounds": 10}
 
 
 def of_a_paper(rounds: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -46,7 +46,7 @@ def of_a_paper(rounds: int) -> Callable[[Callable[..., None]], Callable[..., Non
 @click.command()
 @click.option("--rows", default="", help="Only these, by row or model, with commas between.")
 @of_a_paper(rounds=30)
-@click.option("--quick", is_flag=True, help="Every third row, in 20 rounds.")
+@click.option("--quick", is_flag=True, help="Every fourth row, in 10 rounds.")
 @click.option("--html", type=click.Path(path_type=Path), help="Write a page with the plots.")
 @screened
 def efficientmod(

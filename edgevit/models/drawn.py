@@ -51,7 +51,7 @@ def _scales(like: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def _images(shape: torch.Size, rng: torch.Generator) -> Tensor:
-    """White noise, and noise of equal strength in each octave, as photographs have: [2, C, H, W]."""
+    """[2, C, H, W]: white noise, and noise of equal strength in each octave, as photographs are."""
     white, smooth = torch.randn(shape, generator=rng), torch.zeros(shape)
     for k in range(int(math.log2(shape[-1])) + 1):
         octave = torch.randn((*shape[:2], 2**k, 2**k), generator=rng)

@@ -69,7 +69,7 @@ def bench(
     baseline = next(row for row in found.rows if row["row"] == found.baseline)
     one = _Bench(baseline, out / target, column, target, threads, rounds, device, limits, watch)
     # All are made before the first is timed, or they disturb.
-    with sharing(), ThreadPoolExecutor(2) as pool:
+    with sharing("timm"), ThreadPoolExecutor(2) as pool:
         made = {row["model"]: pool.submit(one.files, row) for row in (baseline, *chosen)}
         try:
             wait(made.values())

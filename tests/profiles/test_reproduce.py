@@ -78,7 +78,9 @@ def test_a_machine_that_differs_from_itself_gives_no_verdict():
     found = summary(table(noise=0.2, rounds=6))
     assert found.too_noisy
     (said,) = map(str, _said(found))
-    assert said.startswith("no verdict: this machine is too noisy; against itself the baseline came")
+    assert said.startswith(
+        "no verdict: this machine is too noisy; against itself the baseline came"
+    )
     assert f"±{found.noise:.1%}" in said
     assert "ρ" not in said
 
