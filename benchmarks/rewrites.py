@@ -8,14 +8,11 @@ Prints, per model and target, how many times as fast the rewritten file is, with
 geometric mean; and whose partitions were more than one. One thread, interleaved rounds.
 Then, per model: which part of the machine's peak the rewritten file reaches, and the largest error
 of both against float64 over the sixteen inputs of `verify`, in units of torch's own in fp32.
-The norms, biases and layer scales of the random weights are drawn anew, so that no branch is zero,
-and running statistics are taken of images, so that values keep an ordinary size.
 """
 
 import json
 import math
 import sys
-from collections.abc import Sequence
 from contextlib import redirect_stdout
 from itertools import product
 from pathlib import Path
@@ -90,54 +87,19 @@ def onnx(module: torch.nn.Module, inputs: Inputs, file: Path) -> None:
 ONE_LINERS = {"executorch": executorch, "tflite": tflite, "onnx": onnx}
 
 
-def draw_anew(module: torch.nn.Module, inputs: Sequence[torch.Tensor]) -> None:
-    """Give every norm, bias, layer scale and running statistic a value of ordinary size."""
-    rng = torch.Generator().manual_seed(0)
-    for name, tensor in module.named_parameters():
-        if tensor.numel() == max(tensor.shape, default=0):
-            drawn = torch.rand(tensor.shape, generator=rng)
-            tensor.data.copy_((drawn - 0.5) * 0.4 if name.endswith("bias") else 0.5 + drawn)
-    norms = [m for m in module.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
-    for norm in norms:
-        norm.train().reset_running_stats()
-        norm.momentum = None  # the mean over all that passes
-    with torch.no_grad():
-        for _ in range(2 if norms else 0):
-            module(*(images((16, *x.shape[1:]), rng) for x in inputs))
-    module.eval()
-
-
-def images(shape: tuple[int, ...], rng: torch.Generator) -> torch.Tensor:
-    """Half of them noise of equal strength in each octave, as photographs have, half white."""
-    drawn = torch.randn(shape, generator=rng)
-    smooth = drawn[::2] * 0
-    for k in range(int(math.log2(shape[-1])) + 1):
-        octave = torch.randn((*smooth.shape[:2], 2**k, 2**k), generator=rng)
-        smooth += torch.nn.functional.interpolate(octave, shape[2:], mode="bilinear")
-    drawn[::2] = smooth / smooth.std()
-    return drawn
-
-
 def compared(name: str, target: str, rounds: int, folder: Path) -> dict[str, Any]:
     """Placements before and after, and how many times as fast ours is; errors in words."""
-    model = build(name, seed=0)
-    draw_anew(model.module, model.inputs)
+    model = build(name)
     suffix = find(target).suffix
     theirs, ours = folder / f"one-liner{suffix}", folder / f"{name}{suffix}"
     row: dict[str, Any] = {"model": name, "target": target, "before": "", "after": ""}
-    (outcome,) = convert(
-        Recipe(name),
-        to=[target],
-        out=folder,
-        model=(model.module, model.inputs),
-        verify=False,
-    )
+    (outcome,) = convert(Recipe(name), to=[target], out=folder, verify=False)
     if not outcome.artifact or not outcome.artifact.card:
         return row | {"error": str(outcome.error)}
     row["after"] = str(outcome.artifact.card.placement or "–")
     try:
         with redirect_stdout(sys.stderr):
-            ONE_LINERS[target](model.module.eval(), tuple(model.inputs), theirs)
+            ONE_LINERS[target](model.module, model.inputs, theirs)
         row["before"] = str(find(target).placement(theirs) or "–")
     except Exception as e:
         return row | {"error": f"one-liner: {type(e).__name__}: {' '.join(str(e).split())[:90]}"}

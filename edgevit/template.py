@@ -22,7 +22,7 @@ import sys
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -41,14 +41,20 @@ IMPORTS = (
 MESSAGE_BYTES = 1 << 17
 _lock = threading.RLock()
 _scopes = 0
+_more: tuple[str, ...] = ()
 _current: "Template | None" = None
 
 
 @contextmanager
-def sharing() -> Iterator[None]:
-    """Children made within, by any thread, may share a template, which ends after it."""
-    global _current, _scopes
+def sharing(*more: str) -> Iterator[None]:
+    """Children made within, by any thread, may share a template, which ends after it.
+
+    more: what it imports besides IMPORTS, where it is this scope that brings it about.
+    """
+    global _current, _more, _scopes
     with _lock:
+        if not _scopes:
+            _more = more
         _scopes += 1
     try:
         yield
@@ -66,19 +72,20 @@ def template(env: dict[str, str]) -> "Template | None":
         if sys.platform != "linux" or not _scopes:
             return None
         if _current is None:
-            _current = Template(env)
+            _current = Template(env, _more)
         return _current if _current.path == env.get("PYTHONPATH") else None
 
 
 class Template:
     """The parent's side of a template process; its end closes with the last child that it has."""
 
-    def __init__(self, env: dict[str, str]) -> None:
+    def __init__(self, env: dict[str, str], more: Sequence[str] = ()) -> None:
         self.path = env.get("PYTHONPATH")
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._turn = threading.Lock()
         weakref.finalize(self, self._socket.close)
         command = [sys.executable, "-P", "-m", __name__, str(theirs.fileno()), str(os.getpid())]
+        command += more
         with tempfile.TemporaryFile() as noise, theirs:
             start(command, output=noise, pass_fds=(theirs.fileno(),), env=env)
 
@@ -129,10 +136,10 @@ class Forked:
 
 def main() -> None:
     """The template's side: fork, and reap what has ended, until the parent closes the socket."""
-    descriptor, parent = (int(a) for a in sys.argv[1:])
+    descriptor, parent = (int(a) for a in sys.argv[1:3])
     sandbox_child.die_with(parent)
     control = socket.socket(fileno=descriptor)
-    for name in IMPORTS:
+    for name in (*IMPORTS, *sys.argv[3:]):
         with suppress(ImportError):  # the child says what is missing
             importlib.import_module(name)
     gc.collect()

@@ -54,6 +54,7 @@ class Reproduced:
 class Summary:
     """Of a table: rank correlations with intervals, and the mean factor by which ratios are off.
 
+    furthest: the row that is off by the most; rest_spearman, rest_error: of the table without it.
     factor: milliseconds here over printed ones, the median row's. spread: the mean factor by which
     the others' differ from it, which owes nothing to the baseline row.
     noise: half width of the widest A/A interval among the rows; None without controls.
@@ -63,6 +64,9 @@ class Summary:
     spearman: Interval
     kendall: Interval
     error: float
+    furthest: str
+    rest_spearman: float
+    rest_error: float
     factor: float
     spread: float
     noise: float | None
@@ -103,7 +107,10 @@ def summary(rows: Sequence[Reproduced], *, resamples: int = 2000, seed: int = 0)
         return None
     printed = np.array([r.paper_times for r in rows])
     here = np.array([r.times.value for r in rows])
-    off = [abs(math.log(r.off[0])) for r in rows if r.paper_times != 1]
+    off = np.array([abs(math.log(r.off[0])) for r in rows])
+    compared = np.array([r.paper_times != 1 for r in rows])  # the baseline is off by nothing
+    furthest = int(off.argmax())
+    rest = np.arange(len(rows)) != furthest
     slower = np.array([math.log(r.measured.median_s * 1e3 / r.paper_ms) for r in rows])
     common = float(np.median(slower))
     widths = [math.sqrt(r.noise.high / r.noise.low) - 1 for r in rows if r.noise]
@@ -111,7 +118,10 @@ def summary(rows: Sequence[Reproduced], *, resamples: int = 2000, seed: int = 0)
         rows=len(rows),
         spearman=_interval(spearman, printed, here, resamples, seed),
         kendall=_interval(kendall, printed, here, resamples, seed),
-        error=math.exp(float(np.mean(off))) - 1,
+        error=math.exp(float(off[compared].mean())) - 1,
+        furthest=rows[furthest].row,
+        rest_spearman=spearman(printed[rest], here[rest]),
+        rest_error=math.exp(float(off[compared & rest].mean())) - 1,
         factor=math.exp(common),
         spread=math.exp(float(np.abs(slower - common).mean())) - 1,
         noise=max(widths, default=None),

@@ -1,8 +1,6 @@
 """The agreement table: models × targets × precisions, each file run in its own runtime.
 
-A model with fresh random weights hides its branches: layer scales start at 1e-6 and the last batch
-norm of a residual branch at zero. So the one-dimensional weights and the running statistics are
-drawn anew here, and a fault in any branch shows in the output.
+The weights are those of `models.drawn`, which hide no branch: a fault in any shows in the output.
 
 KNOWN_FAILURES is strict: what starts to work must be taken out. It is the support matrix.
 """
@@ -11,10 +9,9 @@ import numpy as np
 import placed
 import pytest
 
-from benchmarks.rewrites import draw_anew
-from edgevit import models
 from edgevit.converters.verify import AGREES
 from edgevit.pipeline.convert import convert
+from edgevit.recipe import Recipe
 
 TARGETS = ("executorch", "tflite", "onnx", "coreml")
 DELEGATED = ("executorch", "tflite")
@@ -63,15 +60,8 @@ KNOWN_FAILURES: dict[tuple[str, str, str], str] = {}
 def test_every_file_agrees_with_float64_and_runs_in_one_delegate(
     name, precision, targets, tmp_path
 ):
-    model = models.build(name, input_size=(SIDES | MORE_SIDES)[name])
-    draw_anew(model.module, model.inputs)
-    outcomes = convert(
-        name,
-        to=targets,
-        precisions=[precision],
-        out=tmp_path,
-        model=(model.module, model.inputs),
-    )
+    recipe = Recipe(name, input_size=(SIDES | MORE_SIDES)[name])
+    outcomes = convert(recipe, to=targets, precisions=[precision], out=tmp_path)
     found = {}
     for outcome in outcomes:
         card = outcome.artifact.card if outcome.artifact else None

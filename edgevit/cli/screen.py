@@ -1,4 +1,4 @@
-"""What a command shows: results on stdout, progress and remarks on stderr.
+"""What a command shows: results on stdout, progress and remarks on stderr, which -q leaves out.
 
 On a terminal progress is a live list of stages; elsewhere it is a plain line per stage.
 """
@@ -24,7 +24,7 @@ Watch = Callable[[str, str], None]
 
 @dataclass(frozen=True)
 class Screen:
-    """quiet: errors only. verbose: details too. as_json: one JSON document on stdout."""
+    """quiet: no progress or remarks. verbose: details too. as_json: one JSON document on stdout."""
 
     quiet: bool
     verbose: bool
@@ -36,7 +36,7 @@ class Screen:
 
     def show(self, *parts: "RenderableType") -> None:
         """Results for people."""
-        if parts and not (self.quiet or self.as_json):
+        if parts and not self.as_json:
             self.out.print(*parts, sep="\n")
 
     def json(self, document: Any) -> None:
@@ -45,6 +45,7 @@ class Screen:
             click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
     def note(self, text: str) -> None:
+        """A remark."""
         if not self.quiet:
             click.echo(text, err=True)
 
@@ -82,7 +83,7 @@ class Screen:
 def screened(function: Callable[..., None]) -> Callable[..., None]:
     """Give a command -q, -v, --json and --debug, and a Screen as its first argument."""
 
-    @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+    @click.option("-q", "--quiet", is_flag=True, help="No progress or remarks.")
     @click.option("-v", "--verbose", is_flag=True, help="Print more details.")
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
     @click.option("--debug", is_flag=True, help="Show tracebacks.")

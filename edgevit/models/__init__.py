@@ -27,7 +27,8 @@ def build(
 
     name: a key of MODELS, "timm:NAME", or "path/to/file.py:callable". weights: a checkpoint to
     load. pretrained: download timm's weights. input_size: the side of the square input in pixels.
-    seed: of the weights that nothing else fills; the caller's random state stays as it was.
+    seed: of the weights that nothing else fills, by `drawn` but for a user's file; the caller's
+    random state stays as it was.
     Raises UnknownName, WeightsError, or InputError for what the model refuses.
     """
     # torch takes seconds to import, and a listing of MODELS needs none of it.
@@ -46,6 +47,10 @@ def build(
         from edgevit.weights import load_into
 
         load_into(model.module, weights)
+    elif not pretrained and not model.sources:
+        from .drawn import draw
+
+        draw(model.module, model.inputs[0].shape, seed=seed)
     model.module.float().eval().requires_grad_(False)
     return model
 

@@ -29,6 +29,7 @@ from ..profiles.variant import Item
 from ..recipe import Recipe
 from ..sandbox import Child
 from ..staging import write_text
+from ..template import sharing
 from .convert import Limits, convert
 from .ops import profile_ops
 from .profile import item_of
@@ -67,7 +68,8 @@ def bench(
     chosen = _chosen(found, rows, every, column)
     baseline = next(row for row in found.rows if row["row"] == found.baseline)
     one = _Bench(baseline, out / target, column, target, threads, rounds, device, limits, watch)
-    with ThreadPoolExecutor(2) as pool:  # all are made before the first is timed, or they disturb
+    # All are made before the first is timed, or they disturb.
+    with sharing("timm"), ThreadPoolExecutor(2) as pool:
         made = {row["model"]: pool.submit(one.files, row) for row in (baseline, *chosen)}
         try:
             wait(made.values())

@@ -108,6 +108,22 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(made, arguments, code, wor
     assert sorted(made.rglob("*")) == before
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["convert", "net.py:net", "--input-size", "16", "--to", "null"], "agrees"),
+        (["verify", "out/net.pt2"], "agrees"),
+        (["profile", "out/net.pt2", "--rounds", "1"], "net.pt2"),
+        (["show", "out/net.pt2"], "sha256"),
+        (["list", "targets"], "executorch"),
+    ],
+)
+def test_quiet_leaves_out_progress_and_remarks_but_no_result(made, arguments, says):
+    done = run(*arguments, "-q", cwd=made)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert says in done.stdout
+
+
 def test_a_changed_file_is_refused(made, tmp_path):
     for file in (made / "out").iterdir():
         if file.is_file():

@@ -1,12 +1,18 @@
 """A paper's table measured for real, of three tiny nets of timm's own tests."""
 
 import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
+import psutil
 import pytest
 from click.testing import CliRunner
 
 from edgevit.cli.papers import efficientmod
-from edgevit.errors import EdgevitError, UnknownName
+from edgevit.converters.onnx import Onnx
+from edgevit.errors import EdgevitError, MissingRuntime, UnknownName
 from edgevit.pipeline import bench as pipeline
 from edgevit.profiles.reproduce import Reproduced
 from edgevit.profiles.run import Run
@@ -54,6 +60,45 @@ def test_rows_come_out_and_a_stopped_bench_goes_on(tmp_path, monkeypatch):
     page = tmp_path / "page.html"
     pipeline.page(page, "tiny", tmp_path, "onnx", rows[:2])
     assert "latency in the paper, × E" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.needs("onnxruntime", "onnxscript")
+def test_an_interrupted_bench_keeps_what_it_has_and_leaves_nothing_half_written(tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); import test_bench_papers as here; "
+        "here.pipeline.load = lambda name: here.TABLE; from edgevit.cli import main; main()"
+    )
+    options = ["efficientmod", "--rounds", "5", "-o", str(tmp_path), "--json"]
+    command = [sys.executable, "-c", code, str(Path(__file__).parent), "bench", *options]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as running:
+        for line in running.stderr:
+            if "R: measure" in line:
+                children = psutil.Process(running.pid).children(recursive=True)
+                running.send_signal(signal.SIGINT)
+                break
+        out, said = running.communicate(timeout=60)
+    assert (running.returncode, out) == (130, "")
+    assert said.endswith("stopped; nothing half-written is left\n")
+    assert not psutil.wait_procs(children, timeout=10)[1]
+    runs = tmp_path / "efficientmod" / "onnx" / "runs"
+    assert [folder.name for folder in runs.iterdir()] == [NETS[0]]
+    assert not [file for file in tmp_path.rglob("*") if file.name.startswith(".")]
+
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2  # row X, which cannot be built
+    assert done.stderr.count("error: X: ") == 1
+    assert "R: measure" in done.stderr
+    assert "E: measure" not in done.stderr
+    assert [row["row"] for row in json.loads(done.stdout)["rows"]] == ["E", "R"]
+
+
+def test_a_missing_runtime_is_named_before_anything_is_converted(tmp_path, monkeypatch):
+    monkeypatch.setattr(Onnx, "needs", ("no_such_package",))
+    with pytest.raises(MissingRuntime, match=r"edgevit\[onnx\]"):
+        list(pipeline.bench("efficientmod", out=tmp_path))
+    assert not [*tmp_path.iterdir()]
 
 
 def test_unknown_rows_and_tables_are_named(tmp_path):

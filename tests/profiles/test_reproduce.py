@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from known_runs import quiet
 from scipy import stats
 
+from edgevit.cli.papers import _said
 from edgevit.profiles.reproduce import kendall, reproduced, spearman, summary
 
 PAPER = {"base": 4.0, "a": 6.0, "b": 10.0, "c": 20.0, "d": 40.0}
@@ -68,10 +69,20 @@ def test_a_row_that_is_off_is_seen_and_costs_its_share():
     found = summary(rows)
     assert found.spearman[0] == pytest.approx(0.9)
     assert found.error == pytest.approx(np.exp((np.log(1.5) - np.log(0.4)) / 4) - 1, rel=0.02)
+    assert found.furthest == "d"
+    assert found.rest_spearman == pytest.approx(1)
+    assert found.rest_error == pytest.approx(1.5 ** (1 / 3) - 1, rel=0.05)
 
 
 def test_a_machine_that_differs_from_itself_gives_no_verdict():
-    assert summary(table(noise=0.2, rounds=6)).too_noisy
+    found = summary(table(noise=0.2, rounds=6))
+    assert found.too_noisy
+    (said,) = map(str, _said(found))
+    assert said.startswith(
+        "no verdict: this machine is too noisy; against itself the baseline came"
+    )
+    assert f"±{found.noise:.1%}" in said
+    assert "ρ" not in said
 
 
 def test_few_rows_have_no_rank():
