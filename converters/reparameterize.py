@@ -74,10 +74,10 @@ def reparameterize(module: nn.Module, inputs: Sequence[Tensor], *, name: str = "
             f"{name}, folded, is {error:.0e} of its largest output off in float64: this is a "
             "defect of edgevit, or the model itself loses that many digits"
         )
-    was, now = (p.run_decompositions({}) for p in (exported, program))
-    norms = {*batch_norms(was)}
-    before, after = structure(was, doubled), structure(now, doubled, norms)
-    return Folded(program, Folding(before, after, error, rounded, _left(now, done, norms)))
+    norms = {*batch_norms(exported.run_decompositions({}))}
+    before, after = structure(exported, doubled), structure(program, doubled, norms)
+    left = _left(program.run_decompositions({}), done, norms)
+    return Folded(program, Folding(before, after, error, rounded, left))
 
 
 def _cast(inputs: Sequence[Tensor], kind: torch.dtype) -> list[Tensor]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -61,6 +62,14 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
     if not tensors:
         raise WeightsError(f"weights {file} holds no tensors; save the model's state_dict()")
     return tensors
+
+
+def metadata(file: Path) -> dict[str, str]:
+    """What a safetensors file says of itself; {} for other checkpoints."""
+    if file.suffix != ".safetensors":
+        return {}
+    with safe_open(file, "pt") as stored:
+        return dict(stored.metadata() or {})
 
 
 def unpickle(file: str, to: str) -> None:

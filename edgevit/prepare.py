@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from . import digest, exact, models, weights
+from .checkpoint import metadata
 from .errors import InputError
 from .models.model import Model
 from .preprocess import Preprocess
@@ -15,6 +16,7 @@ from .program import export
 from .recipe import Recipe
 from .reference import PROGRAM, REFERENCE
 from .transforms.embed_preprocess import EmbedPreprocess
+from .transforms.fold_norms import foldable
 from .transforms.merge import merged, merging_of
 
 
@@ -35,19 +37,28 @@ def from_recipe(
         precisions=precisions,
         program=program,
     )
+    if chosen.norms and "facts" in facts:
+        facts["facts"]["norms"] = metadata(Path(str(chosen.weights))).get("norms", "batch norms")
     return facts | {"sources": {str(f): digest.of(f) for f in model.sources}}
 
 
 def built(recipe: Recipe) -> Model:
-    """The recipe's model, before anything is done to it."""
-    return models.build(
+    """The recipe's model, before anything is done to it that keeps its weights."""
+    weights_file = Path(recipe.weights) if recipe.weights else None
+    model = models.build(
         recipe.model,
-        weights=Path(recipe.weights) if recipe.weights else None,
+        weights=None if recipe.norms else weights_file,
         pretrained=recipe.pretrained,
         num_classes=recipe.num_classes,
         input_size=recipe.input_size,
         seed=recipe.seed,
     )
+    if not recipe.norms:
+        return model
+    assert weights_file
+    module = foldable(model.module).requires_grad_(False)
+    weights.load_into(module, weights_file)
+    return replace(model, module=module)
 
 
 def prepare(

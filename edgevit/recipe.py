@@ -11,6 +11,7 @@ from .lookup import lookup
 
 # fp16 and below: activations in fp16; w8 and below: weights in so many bits.
 PRECISIONS = dict.fromkeys(("fp32", "fp16", "w8", "w6", "w4", "w4-sparse"))
+NORMS = {"batch": None}  # what layer norms can be replaced by
 IOS = range(15, 19)
 # "tome13", "tome[16,16,8]", "fp16", or the first two with one of the precisions behind them.
 _PRECISION = "|".join(sorted(PRECISIONS, reverse=True))  # w4-sparse before w4
@@ -21,6 +22,7 @@ _WORDS = re.compile(rf"(?:tome(?P<r>\d+|\[\d+(?:,\d+)*\]))?(?:(?:^|-)(?P<precisi
 class Recipe:
     """model: a name, or PATH.py:CALLABLE. input_size: pixels. ios: oldest iOS for Core ML.
 
+    norms: "batch" for layer norms replaced by batch norms, to which `weights` belong.
     tome: how many tokens merge in every block of a vision transformer, or in each of them.
     rewrites: names of the graph rewrites to apply; None for those that pay on the target, by the
     file `costs` or else by edgevit's own measurements; () for none.
@@ -33,6 +35,7 @@ class Recipe:
     input_size: int | None = None
     seed: int = 0
     embed_preprocess: bool = False
+    norms: str | None = None
     tome: int | tuple[int, ...] | None = None
     precision: str = "fp32"
     ios: int = 17
@@ -41,6 +44,13 @@ class Recipe:
 
     def __post_init__(self) -> None:
         lookup("precision", self.precision, PRECISIONS)
+        if self.norms is not None:
+            lookup("norms", self.norms, NORMS)
+            if not self.weights:
+                raise InputError(
+                    "--norms batch needs the --weights that were made for it: "
+                    "`edgevit rep MODEL --norms batch --data DIR` makes them"
+                )
         if self.ios not in IOS:
             raise InputError(f"iOS {self.ios} is not one of {IOS[0]} to {IOS[-1]}")
         for name, value in (("num_classes", self.num_classes), ("input_size", self.input_size)):
@@ -51,7 +61,7 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, d: Mapping[str, Any]) -> Self:
-        since: dict[str, Any] = {"tome": None, **d}  # older cards know nothing of it
+        since: dict[str, Any] = {"tome": None, "norms": None, **d}  # older cards know nothing of it
         chosen = {f.name: since[f.name] for f in fields(cls)}
         values: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in chosen.items()
@@ -84,7 +94,8 @@ class Recipe:
     def stem(self) -> str:
         """The file's name: the title, and what was done to the model."""
         counts = [self.tome] if isinstance(self.tome, int) else self.tome or []
-        words = ["tome" + "_".join(map(str, counts))] if counts else []
+        words = ["batchnorm"] if self.norms else []
+        words += ["tome" + "_".join(map(str, counts))] if counts else []
         words += [self.precision] if self.precision != "fp32" else []
         return "-".join([self.title, *words])
 

@@ -53,6 +53,7 @@ def of_a_model(function: Callable[..., None]) -> Callable[..., None]:
         click.option("--input-size", type=int, help="Side of the input, in pixels."),
         click.option("--num-classes", type=int, help="Size of the head."),
         click.option("--pretrained", is_flag=True, help="Weights from timm's hub."),
+        click.option("--norms", help="batch: layer norms as batch norms; see `edgevit rep`."),
         click.option("--weights", type=click.Path(), help="A .safetensors or .pth file."),
     ):
         function = option(function)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import EdgevitError
-from ..recipe import Recipe
+from ..errors import EdgevitError, InputError
+from ..lookup import lookup
+from ..recipe import NORMS, Recipe
 from .choices import TARGET_NAMES, ModelName, Names, of_a_model
 from .screen import Screen, screened
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--rounds", type=click.IntRange(1), default=30, show_default=True)
 @click.option("-o", "--out", type=click.Path(path_type=Path), default="rep", show_default=True)
+@click.option("--data", type=click.Path(path_type=Path), help="Pictures, for --norms.")
+@click.option("--epochs", type=click.IntRange(0), default=0, help="Of fine-tuning, for --norms.")
+@click.option("--rate", type=float, default=1e-4, show_default=True, help="Of fine-tuning.")
 @of_a_model
 @click.option("--timeout", type=float, default=600, show_default=True, help="Seconds per step.")
 @screened
@@ -34,6 +38,9 @@ def command(
     threads: int,
     rounds: int,
     out: Path,
+    data: Path | None,
+    epochs: int,
+    rate: float,
     timeout: float,
     **recipe: Any,
 ) -> None:
@@ -43,16 +50,41 @@ def command(
     (re-parameterization). With --to, MODEL is converted without and with that, all other rewrites
     alike, and both files are timed side by side.
 
+    --norms batch --data DIR changes what MODEL computes: its layer norms become batch norms, which
+    fold, calibrated on DIR's pictures (in folders for their classes, or in none) and with --epochs
+    fine-tuned. What that costs on held-out pictures is printed and kept with the weights.
+
     \b
     edgevit rep mobileone_s1
     edgevit rep net.py:net --weights net.safetensors --to executorch,tflite,onnx
+    edgevit rep deit_tiny --pretrained --norms batch --data pictures --epochs 30 -o out
+    edgevit convert deit_tiny --norms batch --weights out/deit_tiny-batchnorm.safetensors
     """
     from ..pipeline.convert import Limits
     from ..pipeline.rep import Timed, rep
 
+    cost = None
     with screen.progress() as watch:
+        if data:
+            from ..pipeline.norms import fold_norms
+            from ..pipeline.pictures import pictures_in
+
+            norms = recipe.pop("norms")
+            if norms is None:
+                raise InputError("--data is for --norms batch, which was not asked for")
+            lookup("norms", norms, NORMS)
+            asked, cost = fold_norms(
+                Recipe(model=model, **recipe),
+                pictures_in(data, "--data"),
+                epochs=epochs,
+                rate=rate,
+                out=out,
+                watch=watch,
+            )
+        else:
+            asked = Recipe(model=model, **recipe)
         folding, found = rep(
-            Recipe(model=model, **recipe),
+            asked,
             to=to,
             out=out,
             threads=threads,
@@ -62,6 +94,8 @@ def command(
         )
     rows = [row for row in found if isinstance(row, Timed)]
     before, after = folding.before, folding.after
+    if cost:
+        screen.show(f"{cost}; weights: {asked.weights}")
     screen.show(
         str(folding),
         f"{before.parameters / 1e6:.3f} → {after.parameters / 1e6:.3f} M numbers stored, "
@@ -70,7 +104,13 @@ def command(
     )
     if rows:
         screen.show(_table(rows))
-    screen.json({"folding": asdict(folding) | {"said": str(folding)}, "rows": [*map(_row, rows)]})
+    screen.json(
+        {
+            "norms": asdict(cost) | {"weights": asked.weights} if cost else None,
+            "folding": asdict(folding) | {"said": str(folding)},
+            "rows": [*map(_row, rows)],
+        }
+    )
     for row in rows:
         if row.faster.verdict == "slower":
             screen.note(
