@@ -26,6 +26,7 @@ from edgevit.program import export, outputs_of
 from edgevit.recipe import Recipe
 
 from .folding import Folding
+from .own_method import own_method
 from .rewrites import FOLDING
 from .rewrites.choice import Costs
 from .rewrites.graph import module_path
@@ -149,10 +150,11 @@ def _left(plain: ExportedProgram, done: Report, norms: set[str]) -> tuple[tuple[
 
 
 def of_recipe(*, recipe: dict[str, Any]) -> dict[str, Any]:
-    """The Folding of a recipe's model, for another process."""
+    """The Folding of a recipe's model, with what its own method makes, for another process."""
     chosen = Recipe.from_dict(recipe)
     model = built(chosen)
-    return asdict(reparameterize(model.module, model.inputs, name=chosen.title).report)
+    found = asdict(reparameterize(model.module, model.inputs, name=chosen.title).report)
+    return found | {"own": own_method(model.module, model.inputs, name=chosen.title)}
 
 
 def others(*, target: str, costs: str | None) -> list[str]:
