@@ -202,7 +202,7 @@ def affine_past_selection(g: Graph, node: Node) -> Node | None:
     affine = cast(Node, node.args[0])
     dims = cast(Any, node.args[1] if len(node.args) > 1 else 0)
     last = rank(affine) - 1
-    if node.kwargs or dims is None or last in [d % (last + 1) for d in _listed(dims)]:
+    if node.kwargs or dims in (None, []) or last in [d % (last + 1) for d in _listed(dims)]:
         return None
     if (found := _per_last_axis(affine)) is None:
         return None

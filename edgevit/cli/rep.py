@@ -100,7 +100,10 @@ def command(
         str(folding),
         f"{before.parameters / 1e6:.3f} → {after.parameters / 1e6:.3f} M numbers stored, "
         f"{before.macs / 1e9:.3f} → {after.macs / 1e9:.3f} GMAC",
-        *([f"{after.convolutions} convolutions in all; {folding.own}"] if folding.own else []),
+        *(
+            [f"{folding.own}; here {after.convolutions} and {after.batch_norms}"]
+            * bool(folding.own)
+        ),
         *(f"left: {path or 'the model'}: {why}" for path, why in folding.left),
     )
     if rows:

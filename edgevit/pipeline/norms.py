@@ -85,7 +85,7 @@ def fold_norms(
 
     def classes(module: torch.nn.Module) -> np.ndarray:
         with torch.no_grad():
-            return np.concatenate([module(load(b)).argmax(-1) for b in _cut(held_out)])
+            return np.concatenate([module(load(b)).argmax(-1).numpy() for b in _cut(held_out)])
 
     watch("norms", "calibrate")
     made = norms.foldable(net, keep=True)
