@@ -34,7 +34,14 @@ from .rewrites.rule import Report, rewrite, rules
 from .structure import affine_of, batch_norms, branches, name_of, structure
 from .target import find
 
-RULES = ("views", "identities", *FOLDING, "padding", "permute_past_binary")
+RULES = (
+    "views",
+    "identities",
+    *FOLDING,
+    "padding",
+    "permute_past_binary",
+    "slice_before_what_it_keeps",  # what follows the class token alone
+)
 TOLERANCE = 1e-10  # of float64, relative: folding is an identity of real arithmetic
 
 

@@ -171,48 +171,25 @@ def affine_into_what_follows(g: Graph, node: Node) -> Node | None:
     return with_weights(g, node, x, weight, bias)
 
 
-def _per_last_axis(affine: Any) -> tuple[Node, Any] | None:
-    """(x, constant [C]) of x · s or x + b per last axis, where one node reads it."""
+@rule(aten.reshape.default)
+def affine_past_reshape(g: Graph, node: Node) -> Node | None:
+    """A scale per last axis moves behind a reshape that keeps that axis, nearer to a product."""
+    affine = cast(Node, node.args[0])
     arithmetic = (aten.mul.Tensor, aten.add.Tensor)
     if affine.target not in arithmetic or len(affine.users) != 1 or affine.kwargs:
+        return None
+    if shape_of(affine)[-1:] != shape_of(node)[-1:]:
         return None
     a, b = cast(tuple[Any, Any], affine.args[:2])
     x, c = (b, a) if is_constant(a) else (a, b)
     if not is_constant(c) or not isinstance(x, Node) or is_constant(x):
         return None
-    if shape_of(x) != shape_of(affine) or constant_of(c).numel() == 1:
+    if shape_of(x) != shape_of(affine):
         return None
-    return None if per_channel(c, affine, rank(affine) - 1) is None else (x, c)
-
-
-@rule(aten.reshape.default)
-def affine_past_reshape(g: Graph, node: Node) -> Node | None:
-    """A scale per last axis moves behind a reshape that keeps that axis, nearer to a product."""
-    affine = cast(Node, node.args[0])
-    found = _per_last_axis(affine)
-    if found is None or shape_of(affine)[-1:] != shape_of(node)[-1:]:
+    values = per_channel(c, affine, rank(affine) - 1)
+    if values is None or constant_of(c).numel() == 1:
         return None
-    x, c = found
-    return g(affine.target, g.reshape(x, shape_of(node)), g.reshape(c, shape_of(node)[-1:]))
-
-
-@rule(aten.slice.Tensor, aten.select.int, aten.mean.dim)
-def affine_past_selection(g: Graph, node: Node) -> Node | None:
-    """A scale per last axis moves behind what chooses among, or averages, the axes before."""
-    affine = cast(Node, node.args[0])
-    dims = cast(Any, node.args[1] if len(node.args) > 1 else 0)
-    last = rank(affine) - 1
-    if node.kwargs or dims in (None, []) or last in [d % (last + 1) for d in _listed(dims)]:
-        return None
-    if (found := _per_last_axis(affine)) is None:
-        return None
-    x, c = found
-    chosen = g(node.target, x, *node.args[1:])
-    return g(affine.target, chosen, g.reshape(c, shape_of(node)[-1:]))
-
-
-def _listed(dims: Any) -> list[int]:
-    return [*dims] if isinstance(dims, list | tuple) else [dims]
+    return g(affine.target, g.reshape(x, shape_of(node)), g.reshape(c, (len(values),)))
 
 
 @rule(aten.mul.Tensor)

@@ -188,45 +188,6 @@ def test_a_scale_stays_before_other_reshapes(function):
     )
 
 
-SELECTIONS = [
-    lambda x: x[:, 0],
-    lambda x: x[:, 1:3],
-    lambda x: x.mean(1),
-    lambda x: x.mean((0, -2), keepdim=True),
-]
-
-
-@FEW
-@given(n=st.integers(1, 3), t=st.integers(2, 5), c=st.integers(2, 9))
-def test_a_scale_moves_behind_what_chooses_tokens(n, t, c):
-    net = Net(
-        lambda m, x: [m.fc(chosen(m.w * x.exp() + m.b)) for chosen in SELECTIONS],
-        fc=nn.Linear(c, 3),
-        w=torch.rand(c),
-        b=torch.rand(c),
-    )
-    done, _ = check(net, torch.randn(n, t, c), applies="affine_past_selection")
-    assert not {"mul", "add"} & {*operators(done)}
-
-
-@pytest.mark.parametrize(
-    "function",
-    [
-        lambda m, x: (x * m.w)[..., 1:],
-        lambda m, x: (x * m.w).mean(-1),
-        lambda m, x: (x * m.w).mean((1, 2)),
-        lambda m, x: (y := x * m.w)[:, 0] + y[:, 1],
-        lambda m, x: (x * m.w[:, None])[:, 0],
-        lambda m, x: (x * m.w).mean(1, dtype=torch.float64),
-    ],
-    ids=["of the axis", "over it", "over it too", "read twice", "per row", "another type"],
-)
-def test_a_scale_stays_before_other_choices(function):
-    check_spared(
-        Net(function, w=torch.rand(4)), torch.randn(2, 4, 4), spared_by="affine_past_selection"
-    )
-
-
 NUMBERS = [
     lambda m, x: (x.exp().permute(0, 2, 1) @ x) * 0.3,
     lambda m, x: torch.bmm(x, x.mT) * m.k,
