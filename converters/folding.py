@@ -28,7 +28,7 @@ class Structure:
 class Folding:
     """error_float64, error_float32: the largest error, relative to the largest of its output.
 
-    left: (module's path, what is left there and why).
+    left: (module's path, what is left there and why). own: what the model's own method makes of it.
     """
 
     before: Structure
@@ -36,12 +36,13 @@ class Folding:
     error_float64: float
     error_float32: float
     left: tuple[tuple[str, str], ...]
+    own: str | None = None
 
     @classmethod
     def from_dict(cls, d: dict[str, Any]) -> Self:
         before, after = Structure(**d["before"]), Structure(**d["after"])
         left = tuple((path, why) for path, why in d["left"])
-        return cls(before, after, d["error_float64"], d["error_float32"], left)
+        return cls(before, after, d["error_float64"], d["error_float32"], left, d.get("own"))
 
     def __str__(self) -> str:
         before, after = self.before, self.after

@@ -26,6 +26,7 @@ from edgevit.program import export, outputs_of
 from edgevit.recipe import Recipe
 
 from .folding import Folding
+from .own_method import own_method
 from .rewrites import FOLDING
 from .rewrites.choice import Costs
 from .rewrites.graph import module_path
@@ -33,7 +34,14 @@ from .rewrites.rule import Report, rewrite, rules
 from .structure import affine_of, batch_norms, branches, name_of, structure
 from .target import find
 
-RULES = ("views", "identities", *FOLDING, "padding", "permute_past_binary")
+RULES = (
+    "views",
+    "identities",
+    *FOLDING,
+    "padding",
+    "permute_past_binary",
+    "slice_before_what_it_keeps",  # what follows the class token alone
+)
 TOLERANCE = 1e-10  # of float64, relative: folding is an identity of real arithmetic
 
 
@@ -149,10 +157,11 @@ def _left(plain: ExportedProgram, done: Report, norms: set[str]) -> tuple[tuple[
 
 
 def of_recipe(*, recipe: dict[str, Any]) -> dict[str, Any]:
-    """The Folding of a recipe's model, for another process."""
+    """The Folding of a recipe's model, with what its own method makes, for another process."""
     chosen = Recipe.from_dict(recipe)
     model = built(chosen)
-    return asdict(reparameterize(model.module, model.inputs, name=chosen.title).report)
+    found = asdict(reparameterize(model.module, model.inputs, name=chosen.title).report)
+    return found | {"own": own_method(model.module, model.inputs, name=chosen.title)}
 
 
 def others(*, target: str, costs: str | None) -> list[str]:

@@ -61,7 +61,7 @@ def command(
     edgevit convert deit_tiny --norms batch --weights out/deit_tiny-batchnorm.safetensors
     """
     from ..pipeline.convert import Limits
-    from ..pipeline.rep import Timed, rep
+    from ..pipeline.rep import Timed, left_out, rep
 
     cost = None
     with screen.progress() as watch:
@@ -100,6 +100,10 @@ def command(
         str(folding),
         f"{before.parameters / 1e6:.3f} → {after.parameters / 1e6:.3f} M numbers stored, "
         f"{before.macs / 1e9:.3f} → {after.macs / 1e9:.3f} GMAC",
+        *(
+            [f"{folding.own}; here {after.convolutions} and {after.batch_norms}"]
+            * bool(folding.own)
+        ),
         *(f"left: {path or 'the model'}: {why}" for path, why in folding.left),
     )
     if rows:
@@ -114,8 +118,9 @@ def command(
     for row in rows:
         if row.faster.verdict == "slower":
             screen.note(
-                f"folding makes it slower on {row.target} here: {row.faster} times as fast; "
-                f"the file without is in {out / 'before'}"
+                f"folding makes it slower on {row.target} here, {row.faster} times as fast, and is "
+                f"left out: the file without is in {out / 'before'}, that with it is removed; "
+                f"`convert --costs {left_out(row, out)}` leaves it out too"
             )
     screen.end([error for error in found if isinstance(error, EdgevitError)])
 

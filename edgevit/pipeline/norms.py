@@ -5,9 +5,10 @@ the model itself being the teacher. In this process, since training may take hou
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from ..preprocess import Preprocess
 from ..recipe import Recipe
 from .make import Watch
 from .pictures import Picture
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 HELD_OUT = 5  # one in so many
 CALIBRATION, BATCH = 256, 64  # pictures at a time
@@ -81,7 +85,7 @@ def fold_norms(
 
     def classes(module: torch.nn.Module) -> np.ndarray:
         with torch.no_grad():
-            return np.concatenate([module(load(b)).argmax(-1) for b in _cut(held_out)])
+            return np.concatenate([module(load(b)).argmax(-1).numpy() for b in _cut(held_out)])
 
     watch("norms", "calibrate")
     made = norms.foldable(net, keep=True)
@@ -92,7 +96,7 @@ def fold_norms(
     kept = out / f"{name}.checkpoint.safetensors"
     if epochs:
 
-        def batches(epoch: int):  # type: ignore[no-untyped-def]
+        def batches(epoch: int) -> Iterator[tuple["Tensor", "Tensor | None"]]:
             order = np.random.default_rng(epoch).permutation(len(others))
             for b in _cut([others[i] for i in order]):
                 yield load(b), torch.tensor([p.label for p in b]) if labelled else None

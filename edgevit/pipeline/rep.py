@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..converters.artifact import Artifact
+from ..converters.card import card_of
 from ..converters.folding import Folding
 from ..converters.target import check_host, require
 from ..errors import EdgevitError, sound
@@ -24,9 +25,10 @@ from .profile import item_of, session
 
 @dataclass(frozen=True)
 class Timed:
-    """One target. faster: how many times as fast the folded file is."""
+    """One target. artifact: the folded file. faster: how many times as fast it is."""
 
     target: str
+    artifact: Artifact
     before: Run
     after: Run
     faster: Ratio
@@ -103,4 +105,23 @@ def _timed(
         before, after = sound(session(items, job=job, watch=watch, threads=threads, rounds=rounds))
     except EdgevitError as e:
         return e
-    return Timed(target, before, after, ratio(before, after))
+    return Timed(target, files[1], before, after, ratio(before, after))
+
+
+def left_out(row: Timed, out: Path) -> Path:
+    """Remove the folded file of a target that folding makes slower; the costs that leave it out.
+
+    A file for `convert --costs`: what edgevit knows of the target, and this speed for each rule
+    that folds, so that none of them is applied.
+    """
+    from ..converters.rewrites import FOLDING
+    from ..converters.rewrites.choice import Costs
+    from ..converters.rewrites.rule import rules
+
+    known, speed = Costs.of(row.target), (row.faster.value, row.faster.low, row.faster.high)
+    every = {rule.name: speed for rule in rules(FOLDING)}
+    file = out / f"{row.target}-costs.toml"
+    file.write_text(Costs(known.measured, known.speed | every).as_toml())
+    for made in (row.artifact.path, card_of(row.artifact.path)):
+        made.unlink(missing_ok=True)
+    return file

@@ -18,7 +18,6 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from edgevit.errors import InputError, WeightsError
-from edgevit.staging import publish
 
 # The batches of epoch i: images [B, ...], and labels [B] or None.
 Batches = Callable[[int], Iterable[tuple[Tensor, Tensor | None]]]
@@ -118,7 +117,7 @@ def _keep(
     save_file(
         {k: v.detach().clone() for k, v in tensors.items()}, made, {"facts": json.dumps(facts)}
     )
-    publish(made, file)
+    made.replace(file)
 
 
 def _resume(

@@ -46,7 +46,7 @@ class FoldableNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.fitting:
             self._fit(x)
-        # Channels last as rows [n, C], so that no transpose stands between it and what it folds into.
+        # Channels last as rows [n, C]: no transpose between it and what it folds into.
         rows = x.reshape(-1, x.shape[-1]) if self.axis == -1 else x
         eta = self.eta if self.axis == -1 else self.eta.view(1, -1, 1, 1)
         mean, var = self.get_buffer("running_mean"), self.get_buffer("running_var")
