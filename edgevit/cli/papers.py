@@ -104,7 +104,7 @@ def _measured(
     from rich.text import Text
 
     from ..pipeline.bench import bench, page, why
-    from ..profiles.reproduce import Reproduced, summary
+    from ..profiles.reproduce import OFF, Reproduced, summary
 
     with screen.progress() as watch:
         found = list(bench("efficientmod", out=out, target=target, watch=watch, **settings))
@@ -119,7 +119,7 @@ def _measured(
             watch("why", "done")
     screen.show(*_table(done), *_said(whole))
     for name, reason in off.items():
-        screen.show(Text(f"{name} is off by more than a third: {reason}"))
+        screen.show(Text(f"{name} is off by more than a factor of {1 + OFF:g}: {reason}"))
     if done:
         screen.note(f"files and raw samples: {out / target}")
     if done and html:

@@ -26,15 +26,14 @@ def draw(module: nn.Module, shape: torch.Size, *, seed: int) -> None:
             parameter.data.copy_(drawn(parameter, rng))
 
     def measure(norm: BatchNorm, inputs: tuple[Tensor, ...]) -> None:
+        if norm.running_mean is None or norm.running_var is None:
+            return
         size = 2.0 ** round(math.log2(inputs[0].square().mean().clamp(min=1e-12)) / 2)
         norm.running_mean.copy_(size * _shifts(norm.running_mean, rng))
         norm.running_var.copy_(size**2 * _scales(norm.running_var, rng))
 
-    hooks = [
-        m.register_forward_pre_hook(measure)
-        for m in module.modules()
-        if isinstance(m, BatchNorm) and m.track_running_stats
-    ]
+    norms = [m for m in module.modules() if isinstance(m, BatchNorm)]
+    hooks = [norm.register_forward_pre_hook(measure) for norm in norms]
     if hooks:
         with torch.no_grad():
             module.eval()(_images(shape, rng))
