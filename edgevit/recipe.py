@@ -21,7 +21,8 @@ _WORDS = re.compile(rf"(?:tome(?P<r>\d+|\[\d+(?:,\d+)*\]))?(?:(?:^|-)(?P<precisi
 class Recipe:
     """model: a name, or PATH.py:CALLABLE. input_size: pixels. ios: oldest iOS for Core ML.
 
-    tome: how many tokens merge in every block of a vision transformer, or in each of them.
+    tome: how many tokens merge in every block of a vision transformer, or in each of them; strict:
+    refuse more than can merge.
     rewrites: names of the graph rewrites to apply; None for those that pay on the target, by the
     file `costs` or else by edgevit's own measurements; () for none.
     """
@@ -34,6 +35,7 @@ class Recipe:
     seed: int = 0
     embed_preprocess: bool = False
     tome: int | tuple[int, ...] | None = None
+    strict: bool = False
     precision: str = "fp32"
     ios: int = 17
     rewrites: tuple[str, ...] | None = None
@@ -51,7 +53,7 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, d: Mapping[str, Any]) -> Self:
-        since: dict[str, Any] = {"tome": None, **d}  # older cards know nothing of it
+        since: dict[str, Any] = {"tome": None, "strict": False, **d}  # what older cards lack
         chosen = {f.name: since[f.name] for f in fields(cls)}
         values: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in chosen.items()
