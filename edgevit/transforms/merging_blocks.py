@@ -106,7 +106,10 @@ class MergingBlocks(nn.Module):
         What a model hands its blocks besides is known to `Stack`, or nothing.
         """
         if x.ndim == 4:
-            return self(x.flatten(1, 2)).reshape(x.shape)
+            return self._through(x.flatten(1, 2)).reshape(x.shape)
+        return self._through(x)
+
+    def _through(self, x: Tensor) -> Tensor:
         sizes = made_of = None
         for block, r, merging in zip(self.blocks, self.counts, self.merging, strict=True):
             q, k, v = self.adapter.queries_keys_values(block, x)
