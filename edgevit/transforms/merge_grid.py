@@ -7,10 +7,7 @@ EfficientFormer  the blocks behind `Flat`, with a bias of relative positions
 from collections.abc import Callable
 from typing import Any
 
-from timm.models.efficientformer import MetaBlock1d
 from torch import Tensor, nn
-
-from edgevit.models.efficientmod import AttentionBlock
 
 from .merging_blocks import Adapter, Stack
 
@@ -19,7 +16,7 @@ class EfficientMod(Adapter):
     """edgevit's AttentionBlock."""
 
     def stacks(self, model: nn.Module) -> list[Stack]:
-        return _tails(model, AttentionBlock, lambda _: None)
+        return _tails(model, "edgevit.models.efficientmod.AttentionBlock", lambda _: None)
 
     def queries_keys_values(self, block: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         attn = block.attn
@@ -38,7 +35,8 @@ class EfficientFormer(Adapter):
     """timm's MetaBlock1d."""
 
     def stacks(self, model: nn.Module) -> list[Stack]:
-        return _tails(model, MetaBlock1d, lambda b: len(b.token_mixer.attention_bias_idxs))
+        kind = "timm.models.efficientformer.MetaBlock1d"
+        return _tails(model, kind, lambda b: len(b.token_mixer.attention_bias_idxs))
 
     def queries_keys_values(self, block: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         mixer = block.token_mixer
@@ -57,16 +55,18 @@ class EfficientFormer(Adapter):
         return x + block.ls2(block.mlp(block.norm2(x)))  # type: ignore[no-any-return]
 
 
-def _tails(
-    model: nn.Module, kind: type[nn.Module], tokens: Callable[[Any], int | None]
-) -> list[Stack]:
-    """The blocks of that kind at the end of each list; tokens: of a block, None if unknown."""
+def _tails(model: nn.Module, kind: str, tokens: Callable[[Any], int | None]) -> list[Stack]:
+    """The blocks of that class at the end of each list; tokens: of a block, None if unknown."""
     found = []
     for blocks in model.modules():
         if isinstance(blocks, nn.ModuleList | nn.Sequential):
             start = len(blocks)
-            while start and isinstance(blocks[start - 1], kind):
+            while start and _class(blocks[start - 1]) == kind:
                 start -= 1
             if start < len(blocks):
                 found.append(Stack(blocks, tokens(blocks[start]), 0, start, restored=True))
     return found
+
+
+def _class(block: nn.Module) -> str:
+    return f"{type(block).__module__}.{type(block).__name__}"
