@@ -103,7 +103,7 @@ def refused(model: nn.Module) -> InputError:
     if found is not None:
         said = lacks(found.blocks, NEEDED, NEEDED_OF_ATTENTION)
     else:
-        seen = {}
+        seen: dict[str, str] = {}
         for place, m in model.named_modules():
             if "attention" in type(m).__name__.lower():
                 has = ", ".join(dict.fromkeys(_too_much(m)))

@@ -110,7 +110,8 @@ class MergingBlocks(nn.Module):
         return self._through(x)
 
     def _through(self, x: Tensor) -> Tensor:
-        sizes = made_of = None
+        sizes: Tensor | None = None
+        made_of: Tensor | None = None
         for block, r, merging in zip(self.blocks, self.counts, self.merging, strict=True):
             q, k, v = self.adapter.queries_keys_values(block, x)
             if self.table is not None:
@@ -120,28 +121,28 @@ class MergingBlocks(nn.Module):
             logits = q @ k.transpose(-2, -1)
             bias = self.adapter.bias(block)
             if bias is not None:
-                shares = None if made_of is None else made_of[:, None]
-                logits = logits + (
-                    bias if shares is None else shares @ bias @ shares.transpose(-2, -1)
-                )
+                if made_of is not None:
+                    shares = made_of[:, None]
+                    bias = shares @ bias @ shares.transpose(-2, -1)
+                logits = logits + bias
             if sizes is not None:
                 logits = logits + sizes.log().reshape(len(x), 1, 1, -1)
             x = self.adapter.attended(block, x, logits.softmax(-1) @ v)
             if r:
-                first = sizes is None
-                sizes = self.ones.expand(len(x), -1, -1) if sizes is None else sizes
-                if self.places is not None:
-                    made_of = self.places.expand(len(x), -1, -1) if first else made_of
+                if sizes is None:
+                    sizes = self.ones.expand(len(x), -1, -1)
+                    made_of = None if self.places is None else self.places.expand(len(x), -1, -1)
+                if made_of is not None:
                     x = torch.cat([x, made_of], 2)
                 if self.form == "products":
                     x, sizes = merging(x, k.mean(1), sizes)
                 else:
                     x, sizes = merged_by_index(x, k.mean(1), sizes, r, self.protected)
-                if self.places is not None:
-                    across = self.places.shape[1]
+                if made_of is not None:
+                    across = made_of.shape[2]
                     x, made_of = x[..., :-across], x[..., -across:]
             x = self.adapter.after(block, x)
-        if self.restored and made_of is not None:
+        if self.restored and made_of is not None and sizes is not None:
             x = (made_of * sizes).transpose(1, 2) @ x
         return x
 
