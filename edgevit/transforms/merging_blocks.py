@@ -130,8 +130,10 @@ class MergingBlocks(nn.Module):
             x = self.adapter.attended(block, x, logits.softmax(-1) @ v)
             if r:
                 if sizes is None:
-                    sizes = self.ones.expand(len(x), -1, -1)
-                    made_of = None if self.places is None else self.places.expand(len(x), -1, -1)
+                    one = len(x) == 1  # a delegate has no room for an expand that expands nothing
+                    sizes = self.ones if one else self.ones.expand(len(x), -1, -1)
+                    if self.places is not None:
+                        made_of = self.places if one else self.places.expand(len(x), -1, -1)
                 if made_of is not None:
                     x = torch.cat([x, made_of], 2)
                 if self.form == "products":
