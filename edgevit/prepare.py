@@ -33,6 +33,7 @@ def from_recipe(
         preprocess=model.preprocess,
         embed_preprocess=chosen.embed_preprocess,
         tome=chosen.tome,
+        strict=chosen.strict,
         folder=Path(folder),
         precisions=precisions,
         program=program,
@@ -69,6 +70,7 @@ def prepare(
     preprocess: Preprocess | None,
     embed_preprocess: bool,
     tome: int | Sequence[int] | None,
+    strict: bool,
     folder: Path,
     precisions: Sequence[str],
     program: bool = True,
@@ -77,8 +79,8 @@ def prepare(
     weights_sha256 = weights.digest(module)
     more: dict[str, Any] = {}
     if tome is not None:
-        module = merged(module, tome)
-        more["merged"] = merging_of(module).counts
+        module = merged(module, tome, inputs=inputs, strict=strict)
+        more["merged"] = [r for blocks in merging_of(module) for r in blocks.counts]
     if embed_preprocess:
         if preprocess is None:
             raise InputError(f"--embed-preprocess: {name} has no preprocessing to embed")

@@ -23,7 +23,8 @@ class Recipe:
     """model: a name, or PATH.py:CALLABLE. input_size: pixels. ios: oldest iOS for Core ML.
 
     norms: "batch" for layer norms replaced by batch norms, to which `weights` belong.
-    tome: how many tokens merge in every block of a vision transformer, or in each of them.
+    tome: how many tokens merge in every block of a vision transformer, or in each of them; strict:
+    refuse more than can merge.
     rewrites: names of the graph rewrites to apply; None for those that pay on the target, by the
     file `costs` or else by edgevit's own measurements; () for none.
     """
@@ -37,6 +38,7 @@ class Recipe:
     embed_preprocess: bool = False
     norms: str | None = None
     tome: int | tuple[int, ...] | None = None
+    strict: bool = False
     precision: str = "fp32"
     ios: int = 17
     rewrites: tuple[str, ...] | None = None
@@ -61,7 +63,8 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, d: Mapping[str, Any]) -> Self:
-        since: dict[str, Any] = {"tome": None, "norms": None, **d}  # older cards know nothing of it
+        lacking = {"tome": None, "norms": None, "strict": False}  # in older cards
+        since: dict[str, Any] = {**lacking, **d}
         chosen = {f.name: since[f.name] for f in fields(cls)}
         values: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in chosen.items()

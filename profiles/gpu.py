@@ -107,7 +107,7 @@ def deployed(recipe: Recipe) -> "tuple[nn.Module, tuple[Any, ...]]":
     model = built(recipe)
     module = model.module
     if recipe.tome is not None:
-        module = merged(module, recipe.tome, form="indices")
+        module = merged(module, recipe.tome, inputs=model.inputs, form="indices")
     if any(hasattr(part, "reparameterize") for part in module.modules()):
         module = reparameterize_model(module)
     return module.eval().requires_grad_(False), model.inputs

@@ -19,6 +19,7 @@ from .screen import Screen, screened
     "-o", "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True
 )
 @click.option("--recipe", "words", metavar="WORDS", help="tome13: merge 13 tokens a block.")
+@click.option("--strict", is_flag=True, help="Refuse to merge fewer tokens than asked for.")
 @click.option(
     "--precision", type=Names(PRECISIONS), help=f"{', '.join(PRECISIONS)}  [default: fp32]"
 )

@@ -24,6 +24,7 @@ NONE = 3  # what the command ends with: no r keeps the limits that were set
 @click.argument("model", type=ModelName())
 @click.option("--to", type=click.Choice(TARGET_NAMES), default="onnx", show_default=True)
 @click.option("--r", "counts", default="4,8,12,16", show_default=True, help="Tokens a block.")
+@click.option("--strict", is_flag=True, help="Refuse an r of more than can merge.")
 @click.option("--data", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--max-drop", type=float, help="Points of accuracy that may be lost.")
 @click.option("--min-faster", type=float, help="Times as fast as the model itself, at least.")

@@ -48,6 +48,7 @@ def prepare_live(
         preprocess=found if isinstance(found, Preprocess) else None,
         embed_preprocess=recipe.embed_preprocess,
         tome=recipe.tome,
+        strict=recipe.strict,
         folder=folder,
         precisions=precisions,
         program=program,

@@ -37,6 +37,8 @@ def show(*, recipe: dict[str, object], image: str, file: str) -> list[list[int]]
     assert chosen.tome is not None
     net = merged(model.module, chosen.tome)
     x = torch.from_numpy(model.preprocess.apply(Path(image)))
+    if not hasattr(model.module, "patch_embed") or len(merging_of(net)) > 1:
+        raise InputError(f"{chosen.title} is no plain vision transformer, the only kind drawn")
     groups = groups_of(net, x)
     depth = len(groups)
     drawn = sorted({max(1, depth // 3), max(1, 2 * depth // 3), depth})
@@ -49,7 +51,7 @@ def show(*, recipe: dict[str, object], image: str, file: str) -> list[list[int]]
 
 def groups_of(net: torch.nn.Module, x: torch.Tensor) -> list[np.ndarray]:
     """For each block of a `merged` model, the token that each patch of x [1, C, H, W] is in."""
-    blocks = merging_of(net)
+    (blocks,) = merging_of(net)
     prefix = blocks.protected
     made_of = torch.eye(blocks.ones.shape[1])[None]  # tokens of which patches and prefix
     found = []

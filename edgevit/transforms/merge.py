@@ -2,37 +2,81 @@
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from edgevit.errors import InputError
 
-from .merge_timm import Timm
+from .merge_grid import EfficientFormer, EfficientMod
+from .merge_timm import Timm, refused
+from .merge_timm_rope import TimmRope
 from .merge_transformers import AST, VideoMAE
-from .merging_blocks import Adapter, Form, MergingBlocks, schedule
+from .merging_blocks import Adapter, Form, MergingBlocks, Stack, schedule
 
-FAMILIES: tuple[Adapter, ...] = (VideoMAE(), AST(), Timm())  # timm's says what a model lacks
+FAMILIES: tuple[Adapter, ...] = (
+    VideoMAE(),
+    AST(),
+    EfficientMod(),
+    EfficientFormer(),
+    TimmRope(),
+    Timm(),
+)
 
 
-def merged(model: nn.Module, r: int | Sequence[int], *, form: Form = "products") -> nn.Module:
+def merged(
+    model: nn.Module,
+    r: int | Sequence[int],
+    *,
+    inputs: Sequence[Tensor] = (),
+    form: Form = "products",
+    strict: bool = False,
+) -> nn.Module:
     """A copy of `model` in whose block i r, or r[i], tokens merge; weights stay as they are.
 
-    form: "products" runs on mobile delegates, "indices" is the reference. An r that is more than
-    can merge is taken as that, as in the paper; see `schedule`. InputError for a model in training,
-    without blocks of a known kind, and for a schedule of another length.
+    inputs: an example, for families that take images of any size. form: "products" runs on mobile
+    delegates, "indices" is the reference. An r that is more than can merge is taken as that, as in
+    the paper, or refused if strict; see `schedule`. InputError for a model in training, without
+    blocks of a known kind, and for a schedule of another length.
     """
     if model.training:
         raise InputError(f"{type(model).__name__} is in training mode: call .eval() first")
     done = copy.deepcopy(model)
     for adapter in FAMILIES:
-        if stack := adapter.stack(done):
+        if stacks := adapter.stacks(done):
             break
-    assert stack
-    counts = schedule(stack.tokens, len(stack.blocks), r, protected=stack.protected)
-    setattr(stack.holder, stack.name, MergingBlocks(stack, adapter, counts, form=form))
+    else:
+        raise refused(model)
+    layers = [len(stack.blocks) for stack in stacks]
+    wanted = [r] * sum(layers) if isinstance(r, int) else list(r)
+    schedule(0, sum(layers), wanted)  # of the right length
+    for stack, count in zip(stacks, layers, strict=True):
+        mine, wanted = wanted[:count], wanted[count:]
+        if stack.tokens is None:
+            stack = replace(stack, tokens=_tokens(done, stack, inputs))
+        assert stack.tokens
+        counts = schedule(stack.tokens, count, mine, protected=stack.protected, strict=strict)
+        merging = MergingBlocks(stack, adapter, counts, form=form)
+        del stack.container[stack.start :]
+        stack.container.append(merging)
     return done
 
 
-def merging_of(model: nn.Module) -> MergingBlocks:
-    """The blocks of a model that `merged` made."""
-    return next(m for m in model.modules() if isinstance(m, MergingBlocks))
+def merging_of(model: nn.Module) -> list[MergingBlocks]:
+    """The blocks of a model that `merged` made, stage by stage."""
+    return [m for m in model.modules() if isinstance(m, MergingBlocks)]
+
+
+def _tokens(model: nn.Module, stack: Stack, inputs: Sequence[Tensor]) -> int:
+    """How many come to the first block of `stack`, [B, ..., C] with an example given."""
+    if not inputs:
+        raise InputError(f"{type(model).__name__} takes images of any size: give one in `inputs`")
+    seen: list[int] = []
+    hook = stack.blocks[0].register_forward_pre_hook(
+        lambda _, given: seen.append(given[0][0, ..., 0].numel())
+    )
+    with torch.no_grad():
+        model(*inputs)
+    hook.remove()
+    return seen[0]

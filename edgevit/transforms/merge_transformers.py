@@ -8,15 +8,15 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .merging_blocks import Stack
+from .merging_blocks import Adapter, Stack
 
 
-class VideoMAE:
+class VideoMAE(Adapter):
     """VideoMAELayer."""
 
-    def stack(self, model: nn.Module) -> Stack | None:
+    def stacks(self, model: nn.Module) -> list[Stack]:
         found = _of_type(model, "VideoMAEModel")
-        return found and Stack(found.encoder, "layer", found.embeddings.num_patches, 0)
+        return [Stack(found.encoder.layer, found.embeddings.num_patches, 0)] if found else []
 
     def queries_keys_values(self, block: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         attn = block.attention.attention
@@ -29,12 +29,13 @@ class VideoMAE:
         return block.output(block.intermediate(block.layernorm_after(x)), x)  # type: ignore[no-any-return]
 
 
-class AST:
+class AST(Adapter):
     """ASTLayer."""
 
-    def stack(self, model: nn.Module) -> Stack | None:
+    def stacks(self, model: nn.Module) -> list[Stack]:
         found = _of_type(model, "ASTModel")
-        return found and Stack(found, "layers", found.embeddings.position_embeddings.shape[1], 2)
+        tokens = found and found.embeddings.position_embeddings.shape[1]
+        return [Stack(found.layers, tokens, 2)] if found else []
 
     def queries_keys_values(self, block: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         attn = block.attention

@@ -17,7 +17,7 @@ from edgevit.pipeline.pictures import pictures_in
 from edgevit.pipeline.show_merges import groups_of
 from edgevit.pipeline.tome import Merged, within
 from edgevit.profiles.compare import Ratio
-from edgevit.transforms.merge import merged
+from edgevit.transforms.merge import merged, merging_of
 
 SMALL = ("timm:test_vit", "--input-size", "64", "--num-classes", "5")
 
@@ -75,7 +75,7 @@ def test_every_patch_is_in_one_group_and_groups_only_grow():
     model = timm.create_model("test_vit", img_size=64).eval()
     net = merged(model, 2)
     groups = groups_of(net, torch.randn(1, 3, 64, 64))
-    tokens = net.blocks.ones.shape[1] - net.blocks.protected
+    tokens = merging_of(net)[0].ones.shape[1] - merging_of(net)[0].protected
     for layer, of in enumerate(groups, 1):
         assert of.shape == (tokens,)
         assert len(set(of)) == tokens - 2 * layer

@@ -6,7 +6,7 @@ import torch
 from edgevit import convert
 from edgevit.errors import InputError
 from edgevit.recipe import Recipe
-from edgevit.transforms.merge import merged
+from edgevit.transforms.merge import merged, merging_of
 from edgevit.transforms.merging_blocks import schedule
 
 timm = pytest.importorskip("timm")
@@ -14,10 +14,13 @@ timm = pytest.importorskip("timm")
 
 def net(name="deit_tiny_patch16_224", **more):
     torch.manual_seed(0)
-    return timm.create_model(name, img_size=48, depth=3, num_classes=7, **more).eval()
+    more = {"img_size": 48, "depth": 3, "num_classes": 7, **more}
+    return timm.create_model(name, **more).eval()
 
 
-@pytest.fixture(params=[{}, {"class_token": False, "global_pool": "avg"}, {"reg_tokens": 3}])
+@pytest.fixture(
+    params=[{}, {"class_token": False, "global_pool": "avg"}, {"reg_tokens": 3}, {"qk_norm": True}]
+)
 def model(request):
     return net(**request.param)
 
@@ -36,14 +39,14 @@ def test_both_forms_agree_and_nothing_merged_is_the_model_itself(model):
 
 def test_both_tokens_of_a_distilled_model_stay_in_front():
     model = merged(net("deit_tiny_distilled_patch16_224"), [2, 2, 1])
-    mask = model.blocks.merging[0].mask  # 9 patches and two tokens: 6 in A, 5 in B
+    mask = merging_of(model)[0].merging[0].mask  # 9 patches and two tokens: 6 in A, 5 in B
     assert (mask < 0).sum() == 6 + 5 - 1
     made_of = [torch.eye(11)[None]]
 
     def follow(merging, given, _out):
         made_of.append(merging.forward(made_of[-1], *given[1:])[0])
 
-    for merging in model.blocks.merging:
+    for merging in merging_of(model)[0].merging:
         merging.register_forward_hook(follow)
     with torch.no_grad():
         assert model(torch.randn(1, 3, 48, 48)).shape == (1, 7)
@@ -64,11 +67,55 @@ def test_schedules():
             schedule(197, 3, wrong)
 
 
-def test_models_without_such_blocks_are_named():
-    with pytest.raises(InputError, match="ResNet has no `blocks`"):
-        merged(timm.create_model("test_resnet").eval(), 3)
-    with pytest.raises(InputError, match=r"blocks\.0, a"):
-        merged(timm.create_model("test_efficientnet").eval(), 3)
+def test_strict_refuses_more_than_half():
+    assert schedule(197, 3, [98, 0, 49], protected=1, strict=True) == [98, 0, 49]
+    with pytest.raises(InputError, match=r"layer 2 has 99 tokens, of which at most 49 .* not 50"):
+        schedule(197, 3, [98, 0, 50], protected=1, strict=True)
+    with pytest.raises(InputError, match="at most 4 can merge, not 5"):
+        merged(net(), 5, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("test_resnet", "in ResNet.*no `blocks` behind patches.*no attention anywhere"),
+        ("test_efficientnet", "no attention anywhere"),
+        (
+            "swin_tiny_patch4_window7_224",
+            r"layers\.0.*a WindowAttention with .*a relative-position",
+        ),
+        ("vit_relpos_small_patch16_224", r"blocks\.0, .*it has a relative-position bias"),
+        ("vit_small_patch16_rope_mixed_224", r"\(mixed\), which cannot"),
+        ("mixer_s32_224", r"blocks\.0, a MixerBlock: it lacks"),
+    ],
+)
+def test_models_without_such_blocks_are_named_with_what_was_looked_at(name, words):
+    with torch.device("meta"):
+        model = timm.create_model(name).eval()
+    with pytest.raises(InputError, match=words):
+        merged(model, 3)
+
+
+def test_a_model_that_returns_all_its_tokens_gets_them_back():
+    model = net(num_classes=0, global_pool="", reg_tokens=2)
+    images = torch.randn(2, 3, 48, 48)
+    blocks = merging_of(merged(model, 2))[0]
+    with torch.no_grad():
+        found = merged(model, 2)(images)
+        expected = merged(model, 2, form="indices")(images)
+    assert blocks.restored
+    assert found.shape == model(images).shape == (2, 12, 192)
+    torch.testing.assert_close(found, expected, rtol=0, atol=5e-6)
+    places = found[:, 3:].flatten(0, 1)
+    assert len(places.unique(dim=0)) < len(places)  # those that merged share what came of them
+    inside = torch.nn.Sequential(net())
+    assert merging_of(merged(inside, 2))[0].restored  # who knows what reads it
+
+
+def test_what_reads_block_by_block_is_refused():
+    reader = timm.create_model("test_vit", features_only=True).eval()
+    with pytest.raises(InputError, match="features_only is read block by block"):
+        merged(reader, 1)
 
 
 @pytest.mark.slow
