@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -44,14 +45,11 @@ def finetune(
     parameters = dict(module.named_parameters())
     wanted = {name: p.requires_grad for name, p in parameters.items()}
     module.requires_grad_(True)
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": [p for p in parameters.values() if p.dim() > 1]},
-            {"params": [p for p in parameters.values() if p.dim() <= 1], "weight_decay": 0.0},
-        ],
-        lr=rate,
-        weight_decay=weight_decay,
-    )
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in parameters.values() if p.dim() > 1]},
+        {"params": [p for p in parameters.values() if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=weight_decay)
     asked = {"epochs": epochs, "steps": steps, "rate": rate, "weight_decay": weight_decay}
     first = _resume(checkpoint, module, optimizer, asked) if checkpoint else 0
     device = next(iter(parameters.values())).device
