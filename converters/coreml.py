@@ -35,9 +35,9 @@ class CoreML:
     executes: ClassVar[dict[str, str]] = {
         "fp32": "declared fp32: CPU and GPU only, the Neural Engine computes in fp16" + _EVALUATED,
         "fp16": "declared fp16 weights and activations, fp32 inputs and outputs" + _EVALUATED,
-        "w8": "int8 weights, one scale a channel; fp16 activations" + _EVALUATED,
+        "w8": "int8 weights, one scale and zero point a channel; fp16 activations" + _EVALUATED,
         "w6": "weights from palettes of 64, one a tensor; fp16 activations" + _EVALUATED,
-        "w4": "weights from palettes of 16, one for 8 channels; fp16 activations" + _EVALUATED,
+        "w4": "weights from palettes of 16, one for 4 channels; fp16 activations" + _EVALUATED,
         "w4-sparse": "half of the weights zero, the others as w4; fp16 activations" + _EVALUATED,
     }
 

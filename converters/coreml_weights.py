@@ -1,8 +1,8 @@
 """Core ML weights in fewer bits, in coremltools' own formats.
 
-    w8          8-bit integers, one scale an output channel               iOS 16
+    w8          8-bit integers, scale and zero point an output channel    iOS 16
     w6          palettes of 64 values, one a tensor                       iOS 16
-    w4          palettes of 16 values, one for 8 output channels          iOS 18
+    w4          palettes of 16 values, one for 4 output channels          iOS 18
     w4-sparse   half of the weights zero, the others as w4                iOS 18
 
 Activations stay fp16. Tensors of fewer than 2048 weights stay as they are: nothing would be gained.
@@ -17,7 +17,7 @@ import numpy as np
 from edgevit.errors import InputError
 
 OLDEST = {"w8": 16, "w6": 16, "w4": 18, "w4-sparse": 18}  # iOS whose programs hold the form
-GROUP = 8  # output channels that share a palette: it divides the 1000 of a head, 16 does not
+GROUP = 4  # output channels that share a palette: it divides the 1000 of a head, 16 does not
 
 
 def compress(model: Any, precision: str, *, ios: int) -> Any:
@@ -29,7 +29,7 @@ def compress(model: Any, precision: str, *, ios: int) -> Any:
     import coremltools.optimize.coreml as cto
 
     if precision == "w8":
-        op = cto.OpLinearQuantizerConfig(mode="linear_symmetric", dtype="int8")
+        op = cto.OpLinearQuantizerConfig(mode="linear", dtype="int8")
         return cto.linear_quantize_weights(model, cto.OptimizationConfig(op))
     if precision == "w4-sparse":
         pruner = cto.OpMagnitudePrunerConfig(target_sparsity=0.5)

@@ -73,7 +73,7 @@ def test_audio_has_as_many_tokens_as_the_paper_says():
     pytest.importorskip("transformers")
     with torch.device("meta"):
         model, (x,) = sequences.audio()
-        blocks = merging_of(merged(model.eval(), 40))
+        (blocks,) = merging_of(merged(model.eval(), 40))
     assert blocks.ones.shape[1] == 512 + 2
     assert x.shape == (1, 1024, 128)
     assert blocks.counts[:11] == [40] * 11
