@@ -47,7 +47,8 @@ def command(screen: Screen, model: str, images: Path | None, timeout: float, **r
     if found.before:
         screen.show(_table(found, each=screen.verbose))
     screen.show(
-        f"{len(found.before)} findings over {found.images} inputs; error of emulated fp16 "
+        f"{len(found.before)} finding{'s' * (len(found.before) != 1)} over {found.images} inputs; "
+        "error of emulated fp16 "
         f"{_text(found.error_before)} of the largest output, {_text(found.error_after)} rewritten"
     )
     screen.json(asdict(found) | {"safe": found.safe, "islands": found.islands})
