@@ -6,7 +6,7 @@
 Prints, per model: the largest error of the fp32 program against float64 over the sixteen inputs of
 `verify`, in parts of an input's largest output; of each scheme the ratio of output to error in
 decibels, with a `!` where verify would reject it; and the seconds of one inference in the slowest
-scheme, one thread. Weights are random as in rewrites.py.
+scheme.
 """
 
 import json
@@ -20,7 +20,7 @@ from typing import Any
 import click
 import numpy as np
 from coremltools.models import MLModel
-from rewrites import ZOO, draw_anew
+from rewrites import ZOO
 from rich.console import Console
 from rich.table import Table
 
@@ -29,9 +29,8 @@ from edgevit.converters.coreml import CoreML
 from edgevit.converters.coreml_weights import compress
 from edgevit.converters.lowering import lower
 from edgevit.converters.verify import AGREES, agreement
-from edgevit.models import build
-from edgevit.prepare import prepare
-from edgevit.recipe import PRECISIONS
+from edgevit.prepare import from_recipe
+from edgevit.recipe import PRECISIONS, Recipe
 from edgevit.reference import PROGRAM, REFERENCE, Arrays, Reference
 
 IOS = 18  # the oldest that holds all schemes
@@ -39,18 +38,8 @@ IOS = 18  # the oldest that holds all schemes
 
 def measured(name: str, folder: Path) -> dict[str, Any]:
     """scheme → how its file agrees, or the error that ended it."""
-    model = build(name, seed=0)
-    draw_anew(model.module, model.inputs)
-    made = prepare(
-        model.module.eval().requires_grad_(False),
-        model.inputs,
-        name=name,
-        preprocess=model.preprocess,
-        embed_preprocess=False,
-        tome=None,
-        folder=folder,
-        precisions=list(PRECISIONS),
-    )
+    recipe = Recipe(name).as_dict()
+    made = from_recipe(recipe=recipe, folder=str(folder), precisions=list(PRECISIONS))
     row: dict[str, Any] = {"model": name, "parameters": made["facts"]["parameters"], "schemes": {}}
     held = Reference.load(folder / REFERENCE)
     for precision in PRECISIONS:
