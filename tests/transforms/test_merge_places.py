@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from edgevit import convert
 from edgevit.errors import InputError
 from edgevit.models.efficientmod import EfficientMod, Shape
+from edgevit.recipe import Recipe
 from edgevit.transforms.merge import merged, merging_of
 
 timm = pytest.importorskip("timm")
@@ -87,3 +89,18 @@ def test_equal_tokens_merged_and_restored_are_what_they_were():
         for block in blocks.blocks:
             expected = block(expected)
         torch.testing.assert_close(blocks(token), expected, rtol=0, atol=5e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.needs("executorch", "litert_torch", "onnxruntime", "onnxscript")
+@pytest.mark.parametrize("family", ["rope, pairs", "EfficientMod"])
+def test_runtimes_compute_it_in_one_delegate(tmp_path, family):
+    build, side = FAMILIES[family]
+    model = build(), (torch.randn(1, 3, side, side),)
+    made = convert(
+        Recipe("net", tome=2), to=["executorch", "tflite", "onnx"], out=tmp_path, model=model
+    )
+    assert [str(o.error) for o in made if o.error] == []
+    for one in made[:2]:
+        placed = one.artifact.card.placement
+        assert (placed.partitions, placed.outside) == (1, {})
