@@ -17,9 +17,14 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.fx.traceback import NodeSource
 from torch.utils.flop_counter import FlopCounterMode
 
 from .errors import ExportError, InputError
+
+# Every pass of a converter copies the history of every node, which grows with each pass: up to a
+# third of a conversion. Nothing writes into a history, so that its copy may be itself.
+NodeSource.__deepcopy__ = lambda self, _: self  # type: ignore[attr-defined]
 
 _LIBRARIES = ("site-packages", "dist-packages", str(Path(traceback.__file__).parent))
 
