@@ -28,6 +28,7 @@ from edgevit.reference import Arrays, Reference
 from .rewrites import AFTER_FP16, BEFORE_FP16, NAMES
 from .rewrites.fp16_weights import UNIT, rounding
 from .rewrites.graph import argument, aten, axes, module_path
+from .rewrites.merging import without_operator
 from .rewrites.rule import rewrite, rules
 
 OVERFLOW, UNDERFLOW, GROWTH, ABSORBED = "overflow", "underflow", "growth", "absorbed"
@@ -149,7 +150,7 @@ def examine(
     fp32; None where fp16 gives NaN or infinity.
     """
     torch.set_num_threads(1)  # two threads on a busy machine wait for each other
-    exported = Program.load(Path(program)).exported
+    exported = without_operator(Program.load(Path(program)).exported)
     rows = [*Reference.load(Path(reference)).inputs, *_prepared(preprocess, images)]
     inputs = [[torch.from_numpy(a) for a in row] for row in rows]
     after = cured(exported)

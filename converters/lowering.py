@@ -9,6 +9,7 @@ from edgevit.program import Program
 
 from .rewrites import AFTER_FP16, BEFORE_FP16
 from .rewrites.choice import Costs
+from .rewrites.merging import without_operator
 from .rewrites.rule import rewrite, rules
 from .target import find
 
@@ -42,6 +43,7 @@ def lower(
             exported, lifted = rewrite(exported, rules([AFTER_FP16]))
             done = replace(done, applied=done.applied | lifted.applied)
         loaded, report = replace(loaded, exported=exported), asdict(done)
+    loaded = replace(loaded, exported=without_operator(loaded.exported))
     chosen.lower(loaded, Path(file), precision=precision, ios=ios)
     return report
 

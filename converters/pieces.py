@@ -21,6 +21,7 @@ from edgevit import exact
 from edgevit.preprocess import Preprocess
 from edgevit.program import Program, export
 from edgevit.reference import Reference
+from edgevit.transforms import merge_forms  # noqa: F401  a program may hold its operator
 
 from .locate import Step
 

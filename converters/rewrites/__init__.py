@@ -3,6 +3,7 @@
 # The files of this folder that hold rules. Each joins when those before it have come to rest, so
 # that a later one finds the graph in their form.
 NAMES = (
+    "merging",
     "views",
     "identities",
     "affine",
@@ -30,6 +31,7 @@ FOLDING = ("affine", "sums", "branches", "products")
 BEFORE_FP16, AFTER_FP16 = "fp16_sums", "fp16_weights"
 # For Core ML, whose operators are larger than XNNPACK's.
 NATIVE = (
+    "merge_by_products",
     "native_norms",
     "transposes_as_permute",
     "views_as_reshape",
@@ -46,4 +48,4 @@ NATIVE = (
     "blocks_repeated_by_cat",
     "repeat_by_cat",
 )
-FILES = (BEFORE_FP16, "native_norms", *NAMES, AFTER_FP16)
+FILES = tuple(dict.fromkeys(("merging", BEFORE_FP16, "native_norms", *NAMES, AFTER_FP16)))

@@ -11,6 +11,8 @@ from typing import Any, cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edgevit.transforms.merge_forms import Merging
+
 
 class Net(nn.Module):
     """A module from a function of (module, x) and the layers it uses."""
@@ -85,9 +87,24 @@ def _repeated_context(m: Any, x: Tensor) -> Tensor:
     return m.fc2(F.gelu(m.fc1(x)) * m.context(x).repeat(1, 6, 1, 1))
 
 
+def _merged(m: Any, x: Tensor) -> Tensor:
+    y = m.before(x)
+    return cast(Tensor, m.after(m.merging(y, y[..., :64], x[..., :1] * 0 + 1)[0]))
+
+
 TOKENS, MAP = (1, 197, 192), (1, 64, 28, 28)
 
 CASES = (
+    Case(
+        ("merge_by_products", "merge_by_topk"),
+        lambda: Net(
+            _merged,
+            before=nn.Linear(192, 192),
+            merging=Merging(197, 13, 1),
+            after=nn.Linear(192, 192),
+        ),
+        TOKENS,
+    ),
     Case(
         ("depthwise_in_rows",),
         lambda: _between(lambda m, x: m.dw(x), dw=nn.Conv2d(64, 64, 7, padding=3, groups=64)),

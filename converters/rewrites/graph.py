@@ -6,13 +6,15 @@ it is emitted, in float64, so that weights are folded without a word from the ru
 """
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.node import map_arg
 from torch.utils._pytree import tree_leaves, tree_map
 
 aten = torch.ops.aten
@@ -50,6 +52,28 @@ class Graph:
                 node.meta[key] = self._before.meta[key]
         node.meta["val"] = op(*tree_map(_abstract, args), **tree_map(_abstract, kwargs))
         return node
+
+    def inlined(self, function: Callable[..., Tensor], given: Sequence[Any]) -> Node:
+        """What `function` does with tensors and numbers, operator by operator."""
+        nodes = [a for a in given if isinstance(a, Node)]
+
+        def of_tensors(*tensors: Tensor) -> Tensor:
+            rest = iter(tensors)
+            return function(*(next(rest) if isinstance(a, Node) else a for a in given))
+
+        tensors = [torch.zeros(shape_of(a), dtype=dtype(a)) for a in nodes]
+        traced = make_fx(of_tensors, tracing_mode="fake", pre_dispatch=True)(*tensors)
+        here: dict[Node, Node] = {}
+        for node in traced.graph.nodes:
+            match node.op:
+                case "placeholder":
+                    here[node] = nodes[len(here)]
+                case "get_attr":
+                    here[node] = self.constant(getattr(traced, node.target))
+                case "call_function":
+                    args, kwargs = map_arg((node.args, node.kwargs), here.__getitem__)
+                    here[node] = self(node.target, *args, **kwargs)
+        return here[node.args[0]]
 
     def constant(self, value: Tensor) -> Node:
         """A new constant of the graph."""
@@ -99,7 +123,7 @@ class Graph:
 def _abstract(a: Any) -> Any:
     if not isinstance(a, Node):
         return a
-    return torch.empty(shape_of(a), dtype=dtype(a), device="meta")
+    return tree_map(lambda t: torch.empty(t.shape, dtype=t.dtype, device="meta"), a.meta["val"])
 
 
 def fold(op: Any, args: Any, kwargs: Any) -> Tensor:

@@ -16,7 +16,7 @@ from ..prepare import built
 from ..preprocess import Preprocess
 from ..recipe import Recipe
 from ..transforms.merge import merged, merging_of
-from ..transforms.merge_tokens import Merging
+from ..transforms.merge_forms import Merging
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -9,20 +9,15 @@ Bolya et al., Token Merging: Your ViT But Faster, ICLR 2023 (arXiv 2210.09461), 
 paper leaves open is decided so: exact ties go to the lower index, in both searches; tokens at the
 front can be protected, which are neither merged into others nor others into them.
 
-Two forms of one definition. `merged_by_index` sorts and scatters, as a person would write it.
-`Merging` has neither indices nor integers, which mobile delegates refuse: comparisons are
-differences, scaled until they are 0 or 1, and selections are products with what comes out.
+`merged_by_index` sorts and scatters, as a person would write it: what the forms that runtimes take,
+those of merge_forms.py, are held against.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from edgevit.errors import InputError
-
-# Cosines are compared with 2 added: between 1 and 3 two numbers of fp32 that differ do so by 2⁻²³
-# or more, of fp16 by 2⁻¹⁰. Two steps of 2¹² tell them apart, and neither overflows in fp16.
+# Added to cosines, so that they lie between 1 and 3; see merge_forms.py.
 OFFSET, NEVER = 2.0, -2.0
-STEP = 2.0**12
 
 
 def split(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -82,75 +77,3 @@ def merged_by_index(
 
     total = merge(sizes)
     return merge(x * sizes) / total, total
-
-
-class Merging(nn.Module):
-    """The same of [1, N, C] or any batch, in products and clamps; N and r are fixed."""
-
-    mask: Tensor
-    before: Tensor
-    earlier: Tensor
-    later: Tensor
-    places: Tensor
-
-    def __init__(self, tokens: int, r: int, protected: int = 0) -> None:
-        super().__init__()
-        if not 0 <= r <= most(tokens, protected):
-            raise InputError(
-                f"{r} of {tokens} tokens cannot merge: at most {most(tokens, protected)} can"
-            )
-        na, nb = (tokens + 1) // 2, tokens // 2
-        self.protected = protected
-        self.r = float(r)  # an integer would be a conversion of its own
-        self.register_buffer("mask", mask(tokens, protected), persistent=False)
-        self.register_buffer("before", torch.ones(na, na).tril(-1), persistent=False)
-        # The same turned over, as a tensor of its own: XNNPACK's partitions share no constant.
-        self.register_buffer("later", torch.ones(na, na).triu(1), persistent=False)
-        self.register_buffer("earlier", torch.ones(nb, nb).triu(1), persistent=False)
-        places = torch.arange(na - r, dtype=torch.float32).reshape(na - r, 1)
-        self.register_buffer("places", places, persistent=False)
-
-    def forward(self, x: Tensor, keys: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
-        """x [B, N, C], keys [B, N, d], sizes [B, N, 1] → tokens and sizes of N − r."""
-        alike = similarity(keys, self.mask)
-        best = alike[:, None].max(3, keepdim=True).values[:, 0]  # delegates want four axes
-        into = _zero(alike - best)  # a row for each a, 1 at its best b's
-        into = into * (1 - _decided(into @ self.earlier))  # the first of them
-        ahead = _decided(_sign(best.transpose(1, 2) - best) + self.before)
-        rank = ahead.sum(-1, keepdim=True)  # of each a, 0 the best matched
-        gone = _decided(self.r - rank)
-        kept = 1 - gone.transpose(1, 2)
-        place = kept @ self.later  # of each a among those kept
-        keep = _decided(1 - (place - self.places).abs()) * kept
-        move = (into * gone).transpose(1, 2)
-        size_a, size_b = split(sizes)
-        total = size_b + move @ size_a
-        a, b = split(x)
-        merged = (b * size_b + move @ (a * size_a)) / total
-        return joined(keep @ a, merged, self.protected), joined(
-            keep @ size_a, total, self.protected
-        )
-
-
-def _decided(x: Tensor) -> Tensor:
-    """0 below 0, 1 above 1; not as a clamp, which LiteRT's delegate takes at 0 and 6 only."""
-    return 1 - (1 - x.relu()).relu()
-
-
-def _zero(difference: Tensor) -> Tensor:
-    """1 where it is 0, and 0 where it is less; it is never more."""
-    for _ in range(_steps(difference)):
-        difference = (difference * STEP + 1).relu() - 1
-    return (difference * STEP + 1).relu()
-
-
-def _sign(difference: Tensor) -> Tensor:
-    """At most −1, 0, or at least 1."""
-    for _ in range(_steps(difference)):
-        difference = 1 - (2 - (difference * STEP + 1).relu()).relu()
-    return difference * STEP
-
-
-def _steps(x: Tensor) -> int:
-    """Besides the last; nothing but the reference computes in float64."""
-    return 4 if x.dtype == torch.float64 else 1

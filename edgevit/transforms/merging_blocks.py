@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 from edgevit.errors import InputError
 
-from .merge_tokens import Merging, merged_by_index, most
+from .merge_forms import Merging
+from .merge_tokens import merged_by_index, most
 
 Form = Literal["products", "indices"]
 

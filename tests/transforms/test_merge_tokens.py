@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgevit.errors import InputError
-from edgevit.transforms.merge_tokens import Merging, mask, merged_by_index, most, similarity
+from edgevit.transforms.merge_forms import Merging
+from edgevit.transforms.merge_tokens import mask, merged_by_index, most, similarity
 
 COUNTS = st.integers(5, 40)
 
