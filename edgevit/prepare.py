@@ -91,6 +91,12 @@ def prepare(
         exported = export(module, inputs, name=name)
         exported.save(folder / PROGRAM)
         made |= {"facts": asdict(exported.facts) | more}
-    held = exact.compute(module, inputs, preprocess=preprocess, precisions=precisions)
+    held = exact.compute(
+        module,
+        inputs,
+        preprocess=preprocess,
+        precisions=precisions,
+        decides=tome is not None,
+    )
     held.save(folder / REFERENCE)
     return made | {"preprocess": preprocess.as_dict() if preprocess else None}

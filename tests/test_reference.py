@@ -217,3 +217,26 @@ def test_a_module_that_writes_into_its_input_does_not_change_the_next_run():
 def test_half_precision_reaches_what_is_written_through_a_view():
     error = computed(Faulty("views"), torch.rand(1, 6)).eager_error
     assert 0 < error["fp16"][0] < 2.0**-11
+
+
+def test_an_input_that_hangs_by_a_rounding_error_is_made_softer():
+    """A step at the sum of the brightest input: what is far from it stays as it is."""
+
+    class Step(nn.Module):
+        def __init__(self, at):
+            super().__init__()
+            self.at = at
+
+        def forward(self, x):
+            total = x.mean((1, 2, 3))
+            return total + (total > self.at)
+
+    example = torch.rand(1, 3, 8, 8)
+    rows = exact.inputs_like([example.numpy()], None)
+    means = [float(row[0].mean(dtype=np.float64)) for row in rows]
+    held = exact.compute(
+        Step(means[4]), [example], preprocess=None, precisions=["fp32"], decides=True
+    )
+    softer = [not np.array_equal(a[0], b[0]) for a, b in zip(rows, held.inputs, strict=True)]
+    assert softer == [abs(mean - means[4]) < 1e-4 for mean in means]
+    assert held.inputs[4][0].max() >= 0.9 * rows[4][0].max()
