@@ -65,18 +65,16 @@ def by_products(
     protected: int,
 ) -> Tensor:
     """Tokens and sizes, [B, N − r, C + 1], by products and clamps."""
-    r = float(len(later) - len(places))  # an integer would be a conversion of its own
     alike = similarity(keys, masked)
     best = alike[:, None].max(3, keepdim=True).values[:, 0]  # delegates want four axes
     into = _zero(alike - best)  # a row for each a, 1 at its best b's
-    into = into * (1 - _decided(into @ earlier))  # the first of them
-    ahead = _decided(_sign(best.transpose(1, 2) - best) + before)
-    rank = ahead.sum(-1, keepdim=True)  # of each a, 0 the best matched
-    gone = _decided(r - rank)
-    kept = 1 - gone.transpose(1, 2)
+    into = into * (1 - into @ earlier).relu()  # the first of them
+    behind = _not(_sign(best.transpose(1, 2) - best) + before).sum(-1, keepdim=True)
+    left = _not(behind - float(len(places)))  # of each a, whether r or more are ahead of it
+    kept = left.transpose(1, 2)
     place = kept @ later  # of each a among those kept
-    keep = _decided(1 - (place - places).abs()) * kept
-    move = (into * gone).transpose(1, 2)
+    keep = (1 - (place - places).abs()).relu() * kept
+    move = (into * (1 - left)).transpose(1, 2)
     size_a, size_b = split(sizes)
     total = size_b + move @ size_a
     a, b = split(x)
@@ -131,16 +129,17 @@ def _rows(x: Tensor, rows: Tensor) -> Tensor:
     return x.gather(1, rows[..., None].expand(-1, -1, x.shape[2]))
 
 
-def _decided(x: Tensor) -> Tensor:
-    """0 below 0, 1 above 1; not as a clamp, which LiteRT's delegate takes at 0 and 6 only."""
-    return 1 - (1 - x.relu()).relu()
+def _not(x: Tensor) -> Tensor:
+    """1 up to 0, 0 from 1 on; not as a clamp, which LiteRT's delegate takes at 0 and 6 only."""
+    return (1 - x.relu()).relu()
 
 
 def _zero(difference: Tensor) -> Tensor:
     """1 where it is 0, and 0 where it is less; it is never more."""
+    same = (difference * STEP + 1).relu()
     for _ in range(_steps(difference)):
-        difference = (difference * STEP + 1).relu() - 1
-    return (difference * STEP + 1).relu()
+        same = (same * STEP + (1 - STEP)).relu()
+    return same
 
 
 def _sign(difference: Tensor) -> Tensor:
