@@ -1,5 +1,6 @@
 """edgevit tome"""
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,15 +16,23 @@ from .screen import Screen, screened
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..pipeline.tome import Merged
+    from ..pipeline.tome import Merged, Tome
 
+_SCHEDULE = r"(?:\d+|\[\d+(?:,\d+)*\])"
 NONE = 3  # what the command ends with: no r keeps the limits that were set
 
 
 @click.command()
 @click.argument("model", type=ModelName())
 @click.option("--to", type=click.Choice(TARGET_NAMES), default="onnx", show_default=True)
-@click.option("--r", "counts", default="4,8,12,16", show_default=True, help="Tokens a block.")
+@click.option(
+    "--r",
+    "counts",
+    default="4,8,12,16",
+    show_default=True,
+    help="Tokens a block.",
+    metavar="R,[R,R,...],...",
+)
 @click.option("--strict", is_flag=True, help="Refuse an r of more than can merge.")
 @click.option("--data", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--max-drop", type=float, help="Points of accuracy that may be lost.")
@@ -68,7 +77,7 @@ def command(
     from ..pipeline.convert import Limits
 
     chosen = Recipe(model=model, **recipe)
-    wanted = _numbers(counts)
+    wanted = _schedules(counts)
     if (image is None) != (show is None):
         raise InputError("--image and --show belong together: a picture, and the PNG to write")
     if max_drop is not None and data is None:
@@ -110,17 +119,15 @@ def command(
         raise SystemExit(NONE)
 
 
-def _numbers(counts: str) -> list[int]:
-    try:
-        found = [int(part) for part in counts.split(",")]
-    except ValueError:
-        found = []
-    if not found or min(found) < 0:
-        raise InputError(f"--r is {counts!r}: give numbers of tokens, such as 4,8,13")
-    return found
+def _schedules(words: str) -> "list[Tome]":
+    """4,8,[16,16,8]: numbers for every block, and lists with one for each."""
+    if not re.fullmatch(rf"{_SCHEDULE}(?:,{_SCHEDULE})*", words):
+        raise InputError(f"--r is {words!r}: give numbers of tokens, such as 4,8,13 or 8,[16,8,8]")
+    found = [[int(r) for r in re.findall(r"\d+", word)] for word in re.findall(_SCHEDULE, words)]
+    return [tuple(rs) if len(rs) > 1 else rs[0] for rs in found]
 
 
-def _draw(screen: Screen, recipe: Recipe, r: int, image: Path, file: Path, limits: Any) -> None:
+def _draw(screen: Screen, recipe: Recipe, r: "Tome", image: Path, file: Path, limits: Any) -> None:
     """One picture, and what of it merges."""
     from dataclasses import replace
 

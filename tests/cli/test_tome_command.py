@@ -96,6 +96,8 @@ def test_the_picture(tmp_path, pictures):
     ("arguments", "words"),
     [
         (["--r", "x"], "--r is 'x': give numbers"),
+        (["--r", "4,[2"], "--r is '4,[2': give numbers"),
+        (["--r", "[1,2,3]"], "give one number of 0 or more, or one for each of the"),
         (["--max-drop", "1"], "--max-drop needs --data"),
         (["--show", "x.png"], "belong together"),
     ],
