@@ -79,9 +79,8 @@ def by_products(
     total = size_b + move @ size_a
     a, b = split(x)
     merged = (b * size_b + move @ (a * size_a)) / total
-    return torch.cat(
-        [joined(keep @ a, merged, protected), joined(keep @ size_a, total, protected)], 2
-    )
+    tokens = joined(x, keep @ a, merged, protected)
+    return torch.cat([tokens, joined(sizes, keep @ size_a, total, protected)], 2)
 
 
 def by_topk(

@@ -50,13 +50,12 @@ def most(tokens: int, protected: int = 0) -> int:
     return max(0, a if b > 0 else 0)
 
 
-def joined(a: Tensor, b: Tensor, protected: int) -> Tensor:
-    """What is left of A and B, [B, ·, C] each, with the protected tokens in front as they stood."""
+def joined(x: Tensor, a: Tensor, b: Tensor, protected: int) -> Tensor:
+    """What is left of A and B, [B, ·, C] each, with the protected ones of x in front."""
     if protected < 2:
         return torch.cat([a, b], 1)
     of_a, of_b = (protected + 1) // 2, protected // 2
-    front = [t[:, i : i + 1] for i in range(of_a) for t in (a, b)[: 1 + (i < of_b)]]
-    return torch.cat([*front, a[:, of_a:], b[:, of_b:]], 1)
+    return torch.cat([x[:, :protected], a[:, of_a:], b[:, of_b:]], 1)
 
 
 def merged_by_index(
@@ -73,7 +72,7 @@ def merged_by_index(
         across = t.shape[-1]
         moved = a.gather(1, gone[..., None].expand(-1, -1, across))
         b = b.scatter_add(1, partner[..., None].expand(-1, -1, across), moved)
-        return joined(a.gather(1, kept[..., None].expand(-1, -1, across)), b, protected)
+        return joined(t, a.gather(1, kept[..., None].expand(-1, -1, across)), b, protected)
 
     total = merge(sizes)
     return merge(x * sizes) / total, total

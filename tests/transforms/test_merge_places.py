@@ -93,7 +93,7 @@ def test_equal_tokens_merged_and_restored_are_what_they_were():
 
 @pytest.mark.slow
 @pytest.mark.needs("executorch", "litert_torch", "onnxruntime", "onnxscript")
-@pytest.mark.parametrize("family", ["rope, pairs", "EfficientMod"])
+@pytest.mark.parametrize("family", ["rope, pairs", "rope, halves, registers", "EfficientMod"])
 def test_runtimes_compute_it_in_one_delegate(tmp_path, family):
     build, side = FAMILIES[family]
     model = build(), (torch.randn(1, 3, side, side),)
