@@ -149,8 +149,9 @@ def main(out: Path) -> int:
                     table.add_row(name + kind, str(r), "", str(outcome.error))
                     failed = True
                     continue
-                share = 100 * evaluate(outcome.artifact, shown, right) / len(right)
-                low, high = wilson_pct(round(share * len(right) / 100), len(right))
+                rightly = evaluate(outcome.artifact, shown, right)
+                share = 100 * rightly / len(right)
+                low, high = wilson_pct(rightly, len(right))
                 base = share if not r else base
                 table.add_row(
                     name + kind,

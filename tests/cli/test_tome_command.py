@@ -102,7 +102,8 @@ def test_the_picture(tmp_path, pictures):
         (["--show", "x.png"], "belong together"),
     ],
 )
-def test_bad_input_is_one_sentence(arguments, words):
+def test_bad_input_is_one_sentence(arguments, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where `-o` is, unless it is told
     found = edgevit(*SMALL, *arguments)
     assert found.exit_code != 0
     assert words in str(found.exception) + found.output

@@ -10,9 +10,6 @@ from benchmarks.noise import convolutions, neighbour, session
 def test_a_tenth_more_work_is_found_beside_a_busy_process(tmp_path):
     files = [convolutions(count, tmp_path / f"{count}.onnx") for count in (30, 33)]
     with neighbour(busy=True):
-        for seed in range(3):  # whatever else this machine does in one session
-            found = session(files, rounds=20, seed=seed)
-            if found.verdict == "slower":
-                break
+        found = session(files, rounds=20, seed=0)
     assert found.verdict == "slower"
     assert 0.85 < found.value < 0.97
