@@ -15,7 +15,8 @@ NORMS = {"batch": None}  # what layer norms can be replaced by
 IOS = range(15, 19)
 # "tome13", "tome[16,16,8]", "fp16", or the first two with one of the precisions behind them.
 _PRECISION = "|".join(sorted(PRECISIONS, reverse=True))  # w4-sparse before w4
-_WORDS = re.compile(rf"(?:tome(?P<r>\d+|\[\d+(?:,\d+)*\]))?(?:(?:^|-)(?P<precision>{_PRECISION}))?")
+SCHEDULE = r"\d+|\[\d+(?:,\d+)*\]"  # "13" in every block, or "[16,16,8]"
+_WORDS = re.compile(rf"(?:tome(?P<r>{SCHEDULE}))?(?:(?:^|-)(?P<precision>{_PRECISION}))?")
 
 
 @dataclass(frozen=True)
@@ -119,8 +120,13 @@ def chosen_by(words: str) -> dict[str, Any]:
         )
     chosen: dict[str, Any] = {}
     if r := found["r"]:
-        counts = tuple(int(n) for n in r.strip("[]").split(","))
-        chosen["tome"] = counts if "[" in r else counts[0]
+        chosen["tome"] = schedule_of(r)
     if found["precision"]:
         chosen["precision"] = found["precision"]
     return chosen
+
+
+def schedule_of(word: str) -> int | tuple[int, ...]:
+    """What a word of the form SCHEDULE says."""
+    counts = tuple(int(n) for n in word.strip("[]").split(","))
+    return counts if "[" in word else counts[0]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import EdgevitError, InputError
-from ..recipe import PRECISIONS, Recipe
+from ..recipe import PRECISIONS, SCHEDULE, Recipe, schedule_of
 from .choices import TARGET_NAMES, ModelName, of_a_model
 from .screen import Screen, screened
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from ..pipeline.tome import Merged, Tome
 
-_SCHEDULE = r"(?:\d+|\[\d+(?:,\d+)*\])"
 NONE = 3  # what the command ends with: no r keeps the limits that were set
 
 
@@ -121,10 +120,9 @@ def command(
 
 def _schedules(words: str) -> "list[Tome]":
     """4,8,[16,16,8]: numbers for every block, and lists with one for each."""
-    if not re.fullmatch(rf"{_SCHEDULE}(?:,{_SCHEDULE})*", words):
+    if not re.fullmatch(rf"(?:{SCHEDULE})(?:,(?:{SCHEDULE}))*", words):
         raise InputError(f"--r is {words!r}: give numbers of tokens, such as 4,8,13 or 8,[16,8,8]")
-    found = [[int(r) for r in re.findall(r"\d+", word)] for word in re.findall(_SCHEDULE, words)]
-    return [tuple(rs) if len(rs) > 1 else rs[0] for rs in found]
+    return [schedule_of(word) for word in re.findall(SCHEDULE, words)]
 
 
 def _draw(screen: Screen, recipe: Recipe, r: "Tome", image: Path, file: Path, limits: Any) -> None:
