@@ -97,7 +97,9 @@ def slice_before_what_it_keeps(g: Graph, node: Node) -> Node | None:
         if not isinstance(side, Node):
             return side
         along = axis - (rank(x) - rank(side))
-        return side if along < 0 or shape_of(side)[along] == 1 else g.slice(side, along, start, end)
+        if along < 0 or shape_of(side)[along] != shape_of(x)[axis]:
+            return side
+        return g.slice(side, along, start, end)
 
     a, *rest = x.args
     match x.target:

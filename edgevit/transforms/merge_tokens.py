@@ -52,10 +52,10 @@ def most(tokens: int, protected: int = 0) -> int:
 
 def joined(x: Tensor, a: Tensor, b: Tensor, protected: int) -> Tensor:
     """What is left of A and B, [B, ·, C] each, with the protected ones of x in front."""
-    if protected < 2:
-        return torch.cat([a, b], 1)
-    of_a, of_b = (protected + 1) // 2, protected // 2
-    return torch.cat([x[:, :protected], a[:, of_a:], b[:, of_b:]], 1)
+    parts = [a, b]
+    if protected > 1:
+        parts = [x[:, :protected], a[:, (protected + 1) // 2 :], b[:, protected // 2 :]]
+    return torch.cat([p for p in parts if p.shape[1]], 1)  # delegates refuse an empty one
 
 
 def merged_by_index(

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from check_rule import FEW, Net, check, export, operators
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edgevit.converters.rewrites import NAMES
@@ -26,6 +26,8 @@ def drawn(batch, count):
 
 @pytest.mark.parametrize("form", FORMS)
 @FEW
+@example(count=19, protected=2, share=1, batch=3)  # nothing of A is left but what is protected,
+@example(count=9, protected=0, share=1, batch=1)  # or nothing at all
 @given(
     count=st.integers(5, 30),
     protected=st.integers(0, 3),

@@ -119,10 +119,11 @@ def test_only_the_rows_that_are_kept_are_computed(sizes, start):
         lambda m, x: torch.bmm(x, x.mT)[..., 1:],
         lambda m, x: torch.bmm(x, x.mT)[1:],
         lambda m, x: (x * x[:, :1])[:, 1:].exp(),
+        lambda m, x: torch.cat([x, x[:, :1].exp()[:, 1:]], 1),
         lambda m, x: x.softmax(-1)[:, 1:],
         lambda m, x: F.scaled_dot_product_attention(x, x, x)[:, 1:],
     ],
-    ids=["left rows", "right columns", "batches", "broadcast", "softmax", "queries"],
+    ids=["left rows", "right columns", "batches", "broadcast", "none of one", "softmax", "queries"],
 )
 def test_a_slice_of_a_product_of_two_takes_what_it_needs(function):
     rule = "slice_before_what_it_keeps"
