@@ -30,7 +30,7 @@ from edgevit.converters.coreml_weights import compress
 from edgevit.converters.lowering import lower
 from edgevit.converters.verify import AGREES, agreement
 from edgevit.prepare import from_recipe
-from edgevit.recipe import PRECISIONS, Recipe
+from edgevit.recipe import Recipe
 from edgevit.reference import PROGRAM, REFERENCE, Arrays, Reference
 
 IOS = 18  # the oldest that holds all schemes
@@ -39,10 +39,10 @@ IOS = 18  # the oldest that holds all schemes
 def measured(name: str, folder: Path) -> dict[str, Any]:
     """scheme → how its file agrees, or the error that ended it."""
     recipe = Recipe(name).as_dict()
-    made = from_recipe(recipe=recipe, folder=str(folder), precisions=list(PRECISIONS))
+    made = from_recipe(recipe=recipe, folder=str(folder), precisions=[*CoreML.executes])
     row: dict[str, Any] = {"model": name, "parameters": made["facts"]["parameters"], "schemes": {}}
     held = Reference.load(folder / REFERENCE)
-    for precision in PRECISIONS:
+    for precision in CoreML.executes:
         try:
             row["schemes"][precision] = _run(folder, precision, held)
         except Exception as e:  # whatever the converter raises; the other schemes go on
@@ -101,7 +101,7 @@ def main(models: tuple[str, ...], keep: Path | None) -> None:
 
 
 def table(rows: list[dict[str, Any]]) -> Table:
-    shown = Table("model", "M param.", "fp32 error", *PRECISIONS, "seconds", box=None)
+    shown = Table("model", "M param.", "fp32 error", *CoreML.executes, "seconds", box=None)
     for row in rows:
         found = row["schemes"]
         times = [f["seconds"] for f in found.values() if "seconds" in f]
@@ -109,7 +109,7 @@ def table(rows: list[dict[str, Any]]) -> Table:
             row["model"],
             f"{row['parameters'] / 1e6:.1f}",
             f"{found['fp32']['relative']:.1e}" if "relative" in found["fp32"] else "",
-            *(_cell(found[precision]) for precision in PRECISIONS),
+            *(_cell(found[precision]) for precision in CoreML.executes),
             f"{max(times):.2f}" if times else "",
         )
     return shown

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from edgevit.recipe import INTEGER
+
+from . import executorch_int8
 from .pte_paths import with_paths
 from .repairs import (
     group_norm_by_layer_norm,
@@ -29,6 +32,10 @@ class ExecuTorch:
     rewrites = NAMES
     executes: ClassVar[dict[str, str]] = {
         "fp32": "fp32 kernels",
+        "dyn8": "int8 weights, a scale for each row, in linear layers; what they read is quantized "
+        "as it comes, row by row; convolutions and all else in fp32",
+        "w8a8": "int8 weights, a scale for each channel, and int8 activations over calibrated "
+        "ranges in convolutions and linear layers; all else in fp32",
         "fp16": "fp16 inputs, weights, activations and outputs; XNNPACK may accumulate in fp32",
     }
 
@@ -45,6 +52,8 @@ class ExecuTorch:
             program = export(_in_half(program.exported.module()), half, name=program.facts.name)
             repairs |= layer_norm_in_float()
         exported = replaced(program.exported, repairs)
+        if precision in INTEGER:
+            exported = executorch_int8.quantized(exported, program, static=precision == "w8a8")
         _softmax_along_rows()
         edge = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
         file.write_bytes(with_paths(edge.to_executorch()))

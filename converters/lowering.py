@@ -5,8 +5,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from edgevit import calibration
 from edgevit.program import Program
+from edgevit.recipe import in_half
 
+from .equalize import equalized
 from .rewrites import AFTER_FP16, BEFORE_FP16
 from .rewrites.choice import Costs
 from .rewrites.merging import without_operator
@@ -32,18 +35,24 @@ def lower(
     chosen, loaded = find(target), Program.load(Path(program))
     names = tuple(rewrites or ())
     if rewrites is None:
-        names = (BEFORE_FP16, *chosen.rewrites) if precision != "fp32" else chosen.rewrites
+        names = (BEFORE_FP16, *chosen.rewrites) if in_half(precision) else chosen.rewrites
     wanted = rules(names)
     if rewrites is None:
         wanted = Costs.of(target, costs).chosen(wanted)
     report = None
     if wanted:
         exported, done = rewrite(loaded.exported, wanted)
-        if rewrites is None and precision != "fp32":
+        if rewrites is None and in_half(precision):
             exported, lifted = rewrite(exported, rules([AFTER_FP16]))
             done = replace(done, applied=done.applied | lifted.applied)
         loaded, report = replace(loaded, exported=exported), asdict(done)
     loaded = replace(loaded, exported=without_operator(loaded.exported))
+    if precision == "w8a8" and loaded.calibration:
+        rows = calibration.load(loaded.calibration)
+        exported, count = equalized(loaded.exported, rows)
+        loaded = replace(loaded, exported=exported)
+        if report is not None and count:
+            report["applied"]["equalized"] = count
     chosen.lower(loaded, Path(file), precision=precision, ios=ios)
     return report
 

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from edgevit.recipe import INTEGER
+
+from . import onnx_int8
 from .repairs import group_norm_by_means, replaced
 from .rewrites import NAMES
 from .target import Array, Loaded, Placement, Tensor, require
@@ -24,6 +27,10 @@ class Onnx:
     rewrites = NAMES
     executes: ClassVar[dict[str, str]] = {
         "fp32": "fp32 kernels",
+        "dyn8": "int8 weights, a scale for each column, in matrix products; what they read is "
+        "quantized as it comes; convolutions and all else in fp32",
+        "w8a8": "int8 weights, a scale for each channel, and uint8 activations over calibrated "
+        "ranges in convolutions and matrix products; all else in fp32",
         "fp16": "weights and activations declared fp16, inputs and outputs fp32; "
         "ONNX Runtime casts to fp32 for most operators on CPUs without fp16 kernels (x86)",
     }
@@ -48,6 +55,8 @@ class Onnx:
             model = convert_float_to_float16(onnx.load(file), keep_io_types=True)
             _drop_repeated_casts(model)
             onnx.save(model, file)
+        elif precision in INTEGER:
+            onnx_int8.quantize(file, program, static=precision == "w8a8")
 
     def load(self, file: Path, *, threads: int = 1) -> Loaded:
         require("onnx", ("onnxruntime",))

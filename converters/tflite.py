@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from edgevit.recipe import INTEGER
+
+from . import tflite_int8
 from .repairs import implicit_broadcasts, keys_cut_to_size, linear_over_rows
 from .rewrites import NAMES
 from .target import Array, Loaded, Placement, Tensor, require
@@ -23,6 +26,10 @@ class TFLite:
     rewrites = NAMES
     executes: ClassVar[dict[str, str]] = {
         "fp32": "fp32 kernels",
+        "dyn8": "int8 weights, a scale for each channel, in fully connected layers; what they read "
+        "is quantized as it comes; convolutions and all else in fp32",
+        "w8a8": "int8 weights, a scale for each channel, and int8 activations over calibrated "
+        "ranges in convolutions and fully connected layers; all else in fp32",
         "fp16": "weights stored in fp16; fp32 kernels unless the app asks its delegate for fp16",
     }
 
@@ -34,6 +41,8 @@ class TFLite:
         litert_torch.convert(exported.module(), program.inputs).export(str(file))
         if precision == "fp16":
             _store_weights_in_half(file)
+        elif precision in INTEGER:
+            tflite_int8.quantize(file, program, static=precision == "w8a8")
 
     def load(self, file: Path, *, threads: int = 1) -> Loaded:
         require("tflite", ("ai_edge_litert",))

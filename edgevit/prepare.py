@@ -7,14 +7,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from . import digest, exact, models, weights
+from . import calibration, digest, exact, models, weights
 from .checkpoint import metadata
 from .errors import InputError
 from .models.model import Model
 from .preprocess import Preprocess
 from .program import export
 from .recipe import Recipe
-from .reference import PROGRAM, REFERENCE
+from .reference import CALIBRATED, CALIBRATION, PROGRAM, REFERENCE, Arrays, reference_of
 from .transforms.embed_preprocess import EmbedPreprocess
 from .transforms.fold_norms import foldable
 from .transforms.merge import merged, merging_of
@@ -37,6 +37,8 @@ def from_recipe(
         folder=Path(folder),
         precisions=precisions,
         program=program,
+        calibrate=chosen.calibrate,
+        samples=chosen.samples,
     )
     if chosen.norms and "facts" in facts:
         facts["facts"]["norms"] = metadata(Path(str(chosen.weights))).get("norms", "batch norms")
@@ -74,6 +76,8 @@ def prepare(
     folder: Path,
     precisions: Sequence[str],
     program: bool = True,
+    calibrate: str | None = None,
+    samples: int = 128,
 ) -> dict[str, Any]:
     """Write PROGRAM (when asked) and REFERENCE into `folder`; returns the card's model facts."""
     weights_sha256 = weights.digest(module)
@@ -91,12 +95,20 @@ def prepare(
         exported = export(module, inputs, name=name)
         exported.save(folder / PROGRAM)
         made |= {"facts": asdict(exported.facts) | more}
-    held = exact.compute(
-        module,
-        inputs,
-        preprocess=preprocess,
-        precisions=precisions,
-        decides=tome is not None,
-    )
-    held.save(folder / REFERENCE)
+    held: dict[str, Sequence[Arrays]] = {REFERENCE: ()}
+    if calibrate:
+        arrays = [t.numpy() for t in inputs]
+        usual = calibration.rows_of(calibrate, arrays, preprocess, samples=samples)
+        calibration.save(usual, folder / CALIBRATION)
+        held[CALIBRATED] = usual
+    for file, rows in held.items():
+        if its := [p for p in precisions if reference_of(p) == file]:
+            exact.compute(
+                module,
+                inputs,
+                preprocess=preprocess,
+                precisions=its,
+                decides=tome is not None,
+                usual=rows,
+            ).save(folder / file)
     return made | {"preprocess": preprocess.as_dict() if preprocess else None}

@@ -21,6 +21,7 @@ from torch.fx.traceback import NodeSource
 from torch.utils.flop_counter import FlopCounterMode
 
 from .errors import ExportError, InputError
+from .reference import CALIBRATION
 
 # Every pass of a converter copies the history of every node, which grows with each pass: up to a
 # third of a conversion. Nothing writes into a history, so that its copy may be itself.
@@ -62,10 +63,14 @@ class Facts:
 
 @dataclass(frozen=True)
 class Program:
-    """`exported` is float32 with static shapes; its example inputs have batch 1 by default."""
+    """`exported` is float32 with static shapes; its example inputs have batch 1 by default.
+
+    calibration: a file of inputs to take ranges over, see calibration.py, where there is one.
+    """
 
     exported: ExportedProgram
     facts: Facts
+    calibration: Path | None = None
 
     def save(self, file: Path) -> None:
         """Write `file` (.pt2) and, beside it, the facts (.json)."""
@@ -76,7 +81,8 @@ class Program:
     def load(cls, file: Path) -> Self:
         """Read what `save` wrote. Only for files of our own making: .pt2 is not a safe format."""
         facts = Facts.from_dict(json.loads(file.with_suffix(".json").read_text()))
-        return cls(torch.export.load(file), facts)
+        beside = file.with_name(CALIBRATION)
+        return cls(torch.export.load(file), facts, beside if beside.exists() else None)
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:

@@ -9,8 +9,12 @@ from typing import Any, Self
 from .errors import InputError
 from .lookup import lookup
 
-# fp16 and below: activations in fp16; w8 and below: weights in so many bits.
-PRECISIONS = dict.fromkeys(("fp32", "fp16", "w8", "w6", "w4", "w4-sparse"))
+# Weights and activations in fp32; products of 8-bit integers, activations quantized as they come
+# (dyn8) or over ranges found beforehand (w8a8), all else in fp32; activations in fp16; the same,
+# weights in so many bits.
+INTEGER = ("dyn8", "w8a8")
+PRECISIONS = dict.fromkeys(("fp32", *INTEGER, "fp16", "w8", "w6", "w4", "w4-sparse"))
+RANDOM = "random"  # noise, to calibrate with
 NORMS = {"batch": None}  # what layer norms can be replaced by
 IOS = range(15, 19)
 # "tome13", "tome[16,16,8]", "fp16", or the first two with one of the precisions behind them.
@@ -26,6 +30,8 @@ class Recipe:
     norms: "batch" for layer norms replaced by batch norms, to which `weights` belong.
     tome: how many tokens merge in every block of a vision transformer, or in each of them; strict:
     refuse more than can merge.
+    calibrate: where inputs come from, over which w8a8 takes ranges, at most `samples` of them; see
+    calibration.py. The file is then held against the model on sixteen of them.
     rewrites: names of the graph rewrites to apply; None for those that pay on the target, by the
     file `costs` or else by edgevit's own measurements; () for none.
     """
@@ -41,6 +47,8 @@ class Recipe:
     tome: int | tuple[int, ...] | None = None
     strict: bool = False
     precision: str = "fp32"
+    calibrate: str | None = None
+    samples: int = 128
     ios: int = 17
     rewrites: tuple[str, ...] | None = None
     costs: str | None = None
@@ -54,6 +62,12 @@ class Recipe:
                     "--norms batch needs the --weights that were made for it: "
                     "`edgevit rep MODEL --norms batch --data DIR` makes them"
                 )
+        if self.precision == "w8a8" and not self.calibrate:
+            raise InputError(
+                "w8a8 takes the ranges of activations over inputs like those to come: give "
+                "--calibrate a folder of pictures, a FILE.npy or FILE.py:FUNCTION; or dyn8, which "
+                "needs none"
+            )
         if self.ios not in IOS:
             raise InputError(f"iOS {self.ios} is not one of {IOS[0]} to {IOS[-1]}")
         for name, value in (("num_classes", self.num_classes), ("input_size", self.input_size)):
@@ -64,8 +78,8 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, d: Mapping[str, Any]) -> Self:
-        lacking = {"tome": None, "norms": None, "strict": False}  # in older cards
-        since: dict[str, Any] = {**lacking, **d}
+        lacking = dict.fromkeys(("tome", "norms", "calibrate"))  # in older cards
+        since: dict[str, Any] = {**lacking, "strict": False, "samples": 128, **d}
         chosen = {f.name: since[f.name] for f in fields(cls)}
         values: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in chosen.items()
@@ -75,12 +89,15 @@ class Recipe:
     def absolute(self) -> Self:
         """The same with full paths, so that a card leads to its model from any folder."""
         file, weights = self.user_file, self.weights
-        name = self.model.rpartition(":")[2]
+        name, calibrate = self.model.rpartition(":")[2], self.calibrate
+        if calibrate and calibrate != RANDOM:
+            calibrate = str(Path(calibrate).absolute())
         return replace(
             self,
             model=f"{file.absolute()}:{name}" if file else self.model,
             weights=str(Path(weights).absolute()) if weights else None,
             costs=str(Path(self.costs).absolute()) if self.costs else None,
+            calibrate=calibrate,
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -108,6 +125,17 @@ class Recipe:
         """The user's Python file, when the model is one."""
         place, _, _ = self.model.rpartition(":")
         return Path(place) if place.endswith(".py") else None
+
+    @property
+    def calibrated_by(self) -> Path | None:
+        """The folder or file that --calibrate names."""
+        place, python, _ = (self.calibrate or "").partition(".py:")
+        return None if self.calibrate in (None, RANDOM) else Path(place + python.rstrip(":"))
+
+
+def in_half(precision: str) -> bool:
+    """Whether activations are fp16."""
+    return precision != "fp32" and precision not in INTEGER
 
 
 def chosen_by(words: str) -> dict[str, Any]:

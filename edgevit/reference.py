@@ -20,7 +20,9 @@ from .preprocess import Preprocess
 
 Arrays = tuple[np.ndarray, ...]
 COUNT = 16
-PROGRAM, REFERENCE = "program.pt2", "reference.npz"  # what `prepare` writes of a model
+# What `prepare` writes of a model.
+PROGRAM, REFERENCE = "program.pt2", "reference.npz"
+CALIBRATION, CALIBRATED = "calibration.npz", "calibrated.npz"  # and a reference on some of those
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,11 @@ class Reference:
                 if k.startswith("error.")
             }
             return cls(rows("inputs"), rows("outputs"), errors)
+
+
+def reference_of(precision: str) -> str:
+    """The file of `prepare` that an artifact is held against: ranges fit the inputs they are of."""
+    return CALIBRATED if precision == "w8a8" else REFERENCE
 
 
 def inputs_like(

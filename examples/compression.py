@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 from edgevit import Recipe, convert
+from edgevit.converters.coreml import CoreML
 from edgevit.page import page
 from edgevit.profiles.report.html import STYLE
 from edgevit.profiles.report.scatter import Point, scatter
-from edgevit.recipe import PRECISIONS
 from edgevit.staging import write_text
 
 MODEL = Path(__file__).resolve().with_name("digits.py")
@@ -34,7 +34,7 @@ def main(out: Path) -> int:
     table = Table("", "MB", "accuracy", "95 % interval", "SNR dB", box=None)
     points = []
     failed = False
-    for outcome in convert(recipe, to=["coreml"], precisions=list(PRECISIONS), out=out / "files"):
+    for outcome in convert(recipe, to=["coreml"], precisions=[*CoreML.executes], out=out / "files"):
         name = outcome.job.recipe.precision
         if outcome.artifact is None or outcome.artifact.card is None:
             table.add_row(name, "", str(outcome.error))

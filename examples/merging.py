@@ -18,6 +18,7 @@ from digits import DigitReader, digits, evaluate, shifted, wilson_pct
 from rich.console import Console
 from rich.table import Table
 from safetensors.torch import save_file
+from shapes import drawn
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -34,7 +35,6 @@ MODEL = Path(__file__).resolve()
 COUNTS = (0, 3, 6, 9)
 TUNED = 6
 BATCH = 64
-SHAPES = ("disk", "ring", "square", "frame", "cross", "bar", "triangle", "two disks")
 
 Batches = Callable[[], Iterator[tuple[Tensor, Tensor]]]  # an endless stream: images and labels
 
@@ -61,36 +61,6 @@ def shape_batches() -> Iterator[tuple[Tensor, Tensor]]:
     """Never the same twice."""
     while True:
         yield drawn(BATCH)
-
-
-def drawn(count: int) -> tuple[Tensor, Tensor]:
-    """Shapes of any place, size, turn and two colours, over noise: [count, 3, 32, 32]; labels."""
-    labels = torch.randint(len(SHAPES), (count,))
-    place, turn = torch.rand(count, 2, 1, 1) - 0.5, torch.rand(count, 1, 1) * 2 * torch.pi
-    size = 0.3 + 0.25 * torch.rand(count, 1, 1)
-    axis = torch.linspace(-1, 1, 32)
-    x = (axis[None, None, :] - place[:, 0]) / size
-    y = (axis[None, :, None] - place[:, 1]) / size
-    x, y = x * turn.cos() - y * turn.sin(), x * turn.sin() + y * turn.cos()
-    square, disk = torch.maximum(x.abs(), y.abs()), (x * x + y * y).sqrt()
-    beside = ((x.abs() - 0.6) ** 2 + y * y).sqrt()
-    inside = torch.stack(
-        [
-            disk < 1,
-            (disk < 1) & (disk > 0.6),
-            square < 0.9,
-            (square < 0.9) & (square > 0.5),
-            (torch.minimum(x.abs(), y.abs()) < 0.25) & (square < 1),
-            (y.abs() < 0.25) & (x.abs() < 1),
-            (y > -0.6) & (y < 1 - 1.7 * x.abs()),
-            beside < 0.4,
-        ],
-        1,
-    )[torch.arange(count), labels]
-    colours = torch.rand(2, count, 3, 1, 1)
-    colours[1] = (colours[0] + 0.3 + 0.4 * torch.rand(count, 3, 1, 1)) % 1  # told apart for sure
-    images = torch.where(inside[:, None], colours[0], colours[1])
-    return (images + 0.1 * torch.randn(count, 3, 32, 32) - 0.5) / 0.3, labels
 
 
 def train(

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 # Left to right: a file imports from its own place or from the left.
-ORDER = ("leaves", "models", "prepare", "converters", "profiles", "pipeline", "cli")
+ORDER = ("leaves", "models", "calibration", "prepare", "converters", "profiles", "pipeline", "cli")
 SOURCES = sorted(
     f
     for folder in ("edgevit", "converters", "profiles", "tests", "examples")

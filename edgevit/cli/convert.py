@@ -1,15 +1,19 @@
 """edgevit convert"""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..converters.rewrites import NAMES
-from ..errors import InputError
+from ..errors import EdgevitError, InputError
 from ..recipe import IOS, PRECISIONS, Recipe, chosen_by
 from .choices import TARGET_NAMES, ModelName, Names, of_a_model, read_labels
 from .screen import Screen, screened
+
+if TYPE_CHECKING:
+    from ..pipeline.convert import Outcome
+    from ..pipeline.pays import Pay
 
 
 @click.command()
@@ -18,12 +22,17 @@ from .screen import Screen, screened
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True
 )
-@click.option("--recipe", "words", metavar="WORDS", help="tome13: merge 13 tokens a block.")
+@click.option(
+    "--recipe", "words", metavar="WORDS", help="tome13-dyn8: merge 13 tokens a block, ..."
+)
 @click.option("--strict", is_flag=True, help="Refuse to merge fewer tokens than asked for.")
 @click.option(
     "--precision", type=Names(PRECISIONS), help=f"{', '.join(PRECISIONS)}  [default: fp32]"
 )
 @of_a_model
+@click.option("--calibrate", metavar="WHERE", help="Inputs for w8a8: folder, .npy, FILE.py:NAME.")
+@click.option("--samples", type=int, default=128, show_default=True, help="Of those, at most.")
+@click.option("--if-pays", is_flag=True, help="Leave only fp32 where 8 bits are not faster.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of random weights.")
 @click.option("--embed-preprocess", is_flag=True, help="Take 0..255 RGB, normalise inside.")
 @click.option("--labels", type=click.Path(path_type=Path), help="Class names, one a line.")
@@ -49,6 +58,7 @@ def command(
     words: str | None,
     precision: tuple[str, ...] | None,
     labels: Path | None,
+    if_pays: bool,
     no_verify: bool,
     rewrites: tuple[str, ...] | None,
     no_rewrites: bool,
@@ -67,33 +77,52 @@ def command(
     edgevit convert efficientmod_xxs --to executorch,tflite,coreml,onnx -o out/
     edgevit convert timm:resnet18 --pretrained --to tflite --precision fp32,fp16
     edgevit convert deit_small --recipe tome13 --to executorch
+    edgevit convert efficientmod_xxs --recipe w8a8 --calibrate photographs/ --to onnx,tflite
+
+    8-bit integers (dyn8, w8a8) are measured beside fp32, which is converted too: whether they pay
+    is the last line.
     """
     from ..pipeline.convert import Limits, as_json, convert
+    from ..pipeline.pays import Pay, leave, pays
     from .tables import conversions
 
     chosen = chosen_by(words) if words else {}
     if precision and "precision" in chosen:
         raise InputError(f"--recipe {words} and --precision name a precision each: choose one")
     precisions = precision or (chosen.pop("precision", "fp32"),)
+    asked = Recipe(
+        model=model,
+        rewrites=() if no_rewrites else rewrites,
+        costs=str(costs) if costs else None,
+        **recipe,
+        **chosen,
+    )
+    names, limits = read_labels(labels), Limits(timeout, int(memory_gb * 2**30))
     with screen.progress() as watch:
         outcomes = convert(
-            Recipe(
-                model=model,
-                rewrites=() if no_rewrites else rewrites,
-                costs=str(costs) if costs else None,
-                **recipe,
-                **chosen,
-            ),
+            asked,
             to=to,
             out=out,
             precisions=precisions,
-            labels=read_labels(labels),
+            labels=names,
             verify=not no_verify,
             force=force,
-            limits=Limits(timeout, int(memory_gb * 2**30)),
+            limits=limits,
             jobs=jobs,
             watch=watch,
         )
+        found = pays(outcomes, asked, out=out, labels=names, limits=limits, watch=watch)
     screen.show(*conversions(outcomes, verbose=screen.verbose))
-    screen.json([as_json(outcome) for outcome in outcomes])
-    screen.end([outcome.error for outcome in outcomes if outcome.error])
+    worth = {pay.artifact.path: pay for pay in found if isinstance(pay, Pay)}
+    screen.show(*map(str, worth.values()))
+    if if_pays:
+        leave(worth.values())
+    screen.json([as_json(o) | _verdict(worth, o) for o in outcomes])
+    errors = [outcome.error for outcome in outcomes if outcome.error]
+    screen.end([*errors, *(e for e in found if isinstance(e, EdgevitError))])
+
+
+def _verdict(worth: "dict[Path, Pay]", outcome: "Outcome") -> dict[str, Any]:
+    """Whether 8 bits pay, where that was measured."""
+    pay = worth.get(outcome.artifact.path) if outcome.artifact else None
+    return {"pays": pay.as_dict()} if pay else {}

@@ -66,8 +66,8 @@ def command(
     cost = None
     with screen.progress() as watch:
         if data:
+            from ..pictures import pictures_in
             from ..pipeline.norms import fold_norms
-            from ..pipeline.pictures import pictures_in
 
             norms = recipe.pop("norms")
             if norms is None:

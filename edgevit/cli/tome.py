@@ -85,7 +85,7 @@ def command(
     if image and show:
         _draw(screen, chosen, wanted[-1], image, show, limits)
         return
-    from ..pipeline.pictures import pictures_in
+    from ..pictures import pictures_in
     from ..pipeline.tome import Merged, page, tome, within
 
     with screen.progress() as watch:

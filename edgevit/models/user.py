@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,12 +30,7 @@ from .zoo import Asked, example
 
 def build_user(name: str, *, asked: Asked) -> Model:
     """The model that `name`'s callable returns: a module, or (module, example inputs)."""
-    path, colon, attribute = name.rpartition(":")
-    if not colon or not attribute.isidentifier():
-        raise InputError(f"{name!r} names no callable; write path/to/file.py:callable")
-    file = Path(path).expanduser().resolve()
-    if not file.is_file():
-        raise InputError(f"there is no file {path!r} to take {attribute!r} from; check the path")
+    file, attribute = _place(name)
     given = {k: v for k, v in asdict(asked).items() if k != "seed" and v not in (None, False)}
     with _visiting(file.parent), _blaming(file):
         user = _import(file)
@@ -49,6 +45,24 @@ def build_user(name: str, *, asked: Asked) -> Model:
     if inputs is None:
         inputs = example(_shape(module, asked.input_size, preprocess), seed=asked.seed)
     return Model(name, module, inputs, preprocess, sources)
+
+
+def called(name: str, *, most: int) -> list[Any]:
+    """The first `most` things that `name`'s callable, without arguments, returns or yields."""
+    file, attribute = _place(name)
+    with _visiting(file.parent), _blaming(file):
+        return [*islice(_find(_import(file), attribute, file)(), most)]
+
+
+def _place(name: str) -> tuple[Path, str]:
+    """The file and what to take from it."""
+    path, colon, attribute = name.rpartition(":")
+    if not colon or not attribute.isidentifier():
+        raise InputError(f"{name!r} names no callable; write path/to/file.py:callable")
+    file = Path(path).expanduser().resolve()
+    if not file.is_file():
+        raise InputError(f"there is no file {path!r} to take {attribute!r} from; check the path")
+    return file, attribute
 
 
 def _import(file: Path) -> ModuleType:

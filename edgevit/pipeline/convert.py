@@ -57,7 +57,7 @@ def convert(
     wanted = [
         Job(t, r, out / (r.stem + find(t).suffix))
         for t in dict.fromkeys(to)
-        for r in (replace(recipe, precision=p) for p in dict.fromkeys(precisions))
+        for r in (_of(recipe, p) for p in dict.fromkeys(precisions))
     ]
     refuse_strangers(out, wanted, force=force)
     done: dict[Job, Outcome] = {}
@@ -99,6 +99,12 @@ def convert(
                         time.sleep(0.05)
                     raise
     return [done[job] for job in wanted]
+
+
+def _of(recipe: Recipe, precision: str) -> Recipe:
+    """The recipe of one job; what calibrates is of no concern to those that need none."""
+    its = recipe.calibrate if precision == "w8a8" else None
+    return replace(recipe, precision=precision, calibrate=its)
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:

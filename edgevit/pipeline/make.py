@@ -20,7 +20,7 @@ from ..converters.target import Placement, find
 from ..converters.tools import tools
 from ..converters.verify import REJECTED, SKIPPED, Agreement, agreement
 from ..errors import ChildError, ChildMemory, ChildTimeout, Disagreement, EdgevitError
-from ..reference import PROGRAM, REFERENCE, Reference
+from ..reference import PROGRAM, Reference, reference_of
 from ..sandbox import Child
 from ..staging import explained, publish, remove
 from .prepared import Limits
@@ -179,7 +179,7 @@ class Maker:
     def _agreement(self, job: Job, made: Path, log: Path) -> Agreement:
         """How `made` agrees with the model, computed in its own runtime."""
         self.watch(job.title, "verify")
-        reference = Reference.load(self.work / REFERENCE)
+        reference = Reference.load(self.work / reference_of(job.recipe.precision))
         names = [port["name"] for port in self.facts["facts"]["outputs"]]
         with (
             explained_refusal(made, job.target, self.limits),

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError
+from ..pictures import Picture
 from ..prepare import built
 from ..preprocess import Preprocess
 from ..recipe import Recipe
 from .make import Watch
-from .pictures import Picture
 
 if TYPE_CHECKING:
     from torch import Tensor

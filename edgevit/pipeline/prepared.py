@@ -52,6 +52,8 @@ def prepare_live(
         folder=folder,
         precisions=precisions,
         program=program,
+        calibrate=recipe.calibrate,
+        samples=recipe.samples,
     )
 
 

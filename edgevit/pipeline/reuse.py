@@ -70,13 +70,13 @@ def unchanged(job: Job, labels: Sequence[str] | None, *, verify: bool) -> Artifa
 
 def key_of(job: Job, labels: Sequence[str] | None) -> str:
     """Digest of all that decides the file: recipe, weights, user's code, tools, edgevit itself."""
-    files = (job.recipe.weights, job.recipe.costs, job.recipe.user_file)
+    files = (job.recipe.weights, job.recipe.costs, job.recipe.user_file, job.recipe.calibrated_by)
     parts = [
         job.recipe.as_dict(),
         job.target,
         tools(job.target),
         digest.of_edgevit(),
-        [digest.of(Path(f)) for f in files if f and Path(f).is_file()],
+        [digest.of(Path(f)) for f in files if f and Path(f).exists()],
         list(labels) if labels else None,
     ]
     return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ..converters.fp16 import CERTAIN, Finding
+from ..pictures import pictures_in
 from ..recipe import Recipe
 from ..reference import PROGRAM, REFERENCE
-from .pictures import pictures_in
 from .prepared import Limits, prepare_recipe
 
 

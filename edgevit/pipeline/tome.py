@@ -16,6 +16,7 @@ import numpy as np
 from ..converters.artifact import Artifact
 from ..converters.target import check_host, require
 from ..errors import EdgevitError, InputError
+from ..pictures import Picture
 from ..preprocess import Preprocess
 from ..profiles.compare import Ratio, ratio
 from ..profiles.report import contents, html
@@ -23,7 +24,6 @@ from ..profiles.run import Run
 from ..recipe import Recipe
 from ..template import sharing
 from .convert import Limits, convert
-from .pictures import Picture
 from .profile import item_of, session
 
 Tome = int | tuple[int, ...]

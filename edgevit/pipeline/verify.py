@@ -14,7 +14,7 @@ from ..converters.target import check_host
 from ..converters.verify import REJECTED, Agreement, agreement
 from ..errors import ArtifactError, Disagreement, EdgevitError
 from ..recipe import Recipe
-from ..reference import REFERENCE, Reference
+from ..reference import Reference, reference_of
 from .locate import locate_in
 from .prepared import Limits, prepare_live, prepare_recipe
 from .refused import explained_refusal
@@ -71,7 +71,8 @@ def verify(
                     )
                 else:
                     facts = prepare_recipe(recipe, precisions, folder, limits, program=locate)
-                references[key] = (Reference.load(folder / REFERENCE), folder, facts)
+                held = Reference.load(folder / reference_of(card.precision))
+                references[key] = (held, folder, facts)
             found = references[key]
             if found[2]["weights_sha256"] != card.weights_sha256:
                 raise ArtifactError(

@@ -13,7 +13,7 @@ from PIL import Image
 
 from edgevit.cli import cli
 from edgevit.errors import InputError
-from edgevit.pipeline.pictures import pictures_in
+from edgevit.pictures import pictures_in
 from edgevit.pipeline.show_merges import groups_of
 from edgevit.pipeline.tome import Merged, within
 from edgevit.profiles.compare import Ratio

@@ -1,0 +1,77 @@
+"""A program in 8-bit integers for ExecuTorch: XNNPACK's quantizer on what gains by it.
+
+    w8a8    convolutions and linear layers, over calibrated ranges; not those of one channel each
+            with more than nine taps, which XNNPACK computes slower than in fp32
+    dyn8    linear layers, each row of an activation over its own range
+
+All else stays in fp32: norms cost digits and gain nothing, sums of 8-bit numbers cost some too, and
+GELU and softmax have no 8-bit kernel. Nor is a weight touched that is the graph's and not the
+model's, as the 1/C of a norm: it holds one value, or two.
+"""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from edgevit import calibration
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+    from torch.fx import Node
+
+    from edgevit.program import Program
+
+TAPS = 9
+
+
+def quantized(
+    exported: "ExportedProgram", program: "Program", *, static: bool
+) -> "ExportedProgram":
+    import torch
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+        XNNPACKQuantizer,
+        get_symmetric_quantization_config,
+    )
+    from torchao.quantization.pt2e import MinMaxObserver
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    module: Any = exported.module()
+    config = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=not static)
+    if static:  # ranges from least to largest, as the other targets take them; not histograms
+        least_to_most = MinMaxObserver.with_args(eps=2**-12)
+        spec = replace(config.input_activation, observer_or_fake_quant_ctr=least_to_most)
+        config = replace(config, input_activation=spec, output_activation=spec)
+    quantizer = XNNPACKQuantizer().set_filter_function(lambda node: _gains(module, node))
+    quantizer.set_operator_type(torch.ops.aten.linear.default, config)
+    rows = [tuple(t.numpy() for t in program.inputs)]
+    if static:
+        quantizer.set_operator_type(torch.ops.aten.conv2d.default, config)
+        assert program.calibration
+        rows = calibration.load(program.calibration)
+    prepared = prepare_pt2e(module, quantizer)
+    with torch.no_grad():
+        for row in rows:
+            prepared(*map(torch.from_numpy, row))
+    return torch.export.export(convert_pt2e(prepared), program.inputs)
+
+
+def _gains(module: Any, node: "Node") -> bool:
+    """Whether an operator with a weight is the model's, and faster in 8 bits."""
+    import torch
+
+    if node.target not in (torch.ops.aten.conv2d.default, torch.ops.aten.linear.default):
+        return True  # it is asked for their weights and activations, too
+    weight = node.args[1]
+    if weight.op != "get_attr":  # type: ignore[union-attr]
+        return False
+    value = _value_of(module, str(weight.target))  # type: ignore[union-attr]
+    if value.numel() > 2 and len(value.reshape(-1)[:4096].unique()) <= 2:
+        return False
+    groups = node.args[6] if len(node.args) > 6 else 1
+    one_channel_each = node.target is torch.ops.aten.conv2d.default and groups == value.shape[0]
+    return not (one_channel_each and groups != 1 and value[0, 0].numel() > TAPS)
+
+
+def _value_of(module: Any, name: str) -> Any:
+    for part in name.split("."):
+        module = getattr(module, part)
+    return module

@@ -1,0 +1,135 @@
+"""What the precisions of artifacts cost, computed by torch in fp32.
+
+fp16        every operator's result is rounded
+w8 ... w4   so are the weights, to evenly spaced levels of a channel, and all that follows to fp16
+w8a8        weights, and what convolutions and linear layers read and write, are rounded to 255
+            levels over their ranges: of a channel, and of a tensor over all inputs
+dyn8        weights, and what linear layers read, over the range of each input
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch._ops import OpOverload
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
+
+from .recipe import INTEGER, in_half
+
+LEVELS = dict.fromkeys(("w8", *INTEGER), 255) | {"w6": 63, "w4": 15, "w4-sparse": 15}
+aten = torch.ops.aten
+# The operators that read an activation and a weight, and their places.
+LINEAR = {aten.addmm.default: (1, 2), aten.mm.default: (0, 1), aten.linear.default: (0, 1)}
+PRODUCTS = {"dyn8": LINEAR, "w8a8": {**LINEAR, aten.convolution.default: (0, 1)}}
+T = TypeVar("T")
+
+
+class Precision:
+    """Rounds the weights of `module`, a copy, where they lie; compute with it inside `rounding`."""
+
+    def __init__(self, module: nn.Module, precision: str) -> None:
+        self.half = in_half(precision)
+        self.module = _rounded_weights(module, precision)
+        self._mode: AbstractContextManager[Any] = nullcontext()
+        if self.half:
+            self._mode = _RoundToHalf()  # type: ignore[no-untyped-call]
+        elif precision in INTEGER:
+            self._mode = _RoundWhatIsRead(precision)
+
+    def rounding(self) -> AbstractContextManager[Any]:
+        return self._mode
+
+    def passes(self, rows: Sequence[T]) -> Iterator[T]:
+        """The rows, all of them once before where ranges are taken over them; the last count."""
+        if isinstance(self._mode, _RoundWhatIsRead) and self._mode.watching:
+            yield from rows
+            self._mode.watching = False
+        yield from rows
+
+
+class _RoundToHalf(TorchDispatchMode):
+    """Round what every operator returns to fp16, computing it in fp32.
+
+    This is fp16 storage with fp32 accumulation, as mobile kernels have it on most CPUs. torch's own
+    fp16 kernels accumulate likewise on a CPU, a hundred times slower.
+    """
+
+    def __torch_dispatch__(
+        self,
+        function: OpOverload,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        result = function(*args, **kwargs or {})
+        aliases = [r.alias_info for r in function._schema.returns]
+        if any(a is not None and not a.is_write for a in aliases):
+            return result  # a view: rounded already, and what is written to it must arrive
+        return tree_map(_round, result)
+
+
+def _round(value: Any) -> Any:
+    """Round a float32 tensor where it lies: an operator in place returns its own input."""
+    if isinstance(value, Tensor) and value.dtype == torch.float32:
+        value.copy_(value.half())
+    return value
+
+
+class _RoundWhatIsRead(TorchDispatchMode):
+    """Round the activations that products read, and in w8a8 write, to 255 levels.
+
+    watching: only take their ranges, product by product; w8a8 begins so, and keeps them.
+    """
+
+    def __init__(self, precision: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._products = PRODUCTS[precision]
+        self._ranges: dict[tuple[str, int], tuple[float, float]] = {}  # by the weight's address
+        self._static = self.watching = precision == "w8a8"
+
+    def __torch_dispatch__(
+        self,
+        function: OpOverload,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if function not in self._products:
+            return function(*args, **kwargs or {})
+        x, weight = self._products[function]
+        address = args[weight].data_ptr()
+        read = self._rounded(args[x], ("read", address))
+        found = function(*args[:x], read, *args[x + 1 :], **kwargs or {})
+        return self._rounded(found, ("written", address)) if self._static else found
+
+    def _rounded(self, x: Tensor, place: tuple[str, int]) -> Tensor:
+        low, high = min(0.0, float(x.min())), max(0.0, float(x.max()))
+        before = self._ranges.get(place, (low, high))
+        if self.watching:
+            self._ranges[place] = min(low, before[0]), max(high, before[1])
+            return x
+        step = max(before[1] - before[0], 1e-12) / 255
+        return ((x / step).round() * step).clamp(*before)
+
+
+def _rounded_weights(module: nn.Module, precision: str) -> nn.Module:
+    """Weights as a file of that precision stores them, on evenly spaced levels."""
+    for p in module.parameters():
+        if precision in LEVELS and p.dim() > 1 and p.numel() > 2048:
+            p.data = _on_levels(p.data, precision)
+    return module.half().float() if in_half(precision) else module
+
+
+def _on_levels(weight: Tensor, precision: str) -> Tensor:
+    """Each channel, for w6 the tensor, on even steps from its least to its largest weight."""
+    count = LEVELS[precision]
+    rows = weight.reshape(1, -1) if precision == "w6" else weight.flatten(1)
+    low, high = rows.amin(1, keepdim=True), rows.amax(1, keepdim=True)
+    step = (high - low).clamp(min=1e-12) / count
+    levels = low + ((rows - low) / step).round() * step
+    if precision.endswith("sparse"):  # the smaller half is zero
+        levels = torch.where(rows.abs() > rows.abs().median(), levels, 0)
+    return levels.reshape(weight.shape)

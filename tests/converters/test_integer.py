@@ -1,0 +1,74 @@
+"""Files of 8-bit integers hold them, load, and err no more than 8 bits do."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from edgevit.errors import InputError
+from edgevit.pipeline.convert import convert
+from edgevit.recipe import INTEGER, Recipe
+
+TARGETS = ("executorch", "tflite", "onnx")
+
+
+class Mixed(nn.Module):
+    """A convolution, one of one channel each, a norm, two linear layers and what lies between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 32, 4, 4)
+        self.depthwise = nn.Conv2d(32, 32, 3, padding=1, groups=32)
+        self.norm = nn.LayerNorm(32)
+        self.fc1, self.fc2 = nn.Linear(32, 128), nn.Linear(128, 32)
+        self.head = nn.Linear(32, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.stem(x).relu()
+        y = (y + self.depthwise(y)).flatten(2).mT
+        y = y + self.fc2(nn.functional.gelu(self.fc1(self.norm(y))))
+        return self.head(y.mean(1))
+
+
+@pytest.fixture(scope="module")
+def net() -> Mixed:
+    torch.manual_seed(0)
+    return Mixed().eval()
+
+
+@pytest.fixture(scope="module")
+def files(net, tmp_path_factory):
+    """Every precision of every target: its artifact, by both names."""
+    out = tmp_path_factory.mktemp("integer")
+    np.save(out / "x.npy", np.random.default_rng(0).normal(0, 1, (32, 3, 32, 32)))
+    (out / "out").mkdir()
+    made = convert(
+        Recipe("mixed", calibrate=str(out / "x.npy")),
+        to=TARGETS,
+        out=out / "out",
+        precisions=("fp32", *INTEGER),
+        model=(net, [torch.zeros(1, 3, 32, 32)]),
+    )
+    assert not [o.error for o in made if o.error]
+    return {(o.job.target, o.job.recipe.precision): o.artifact for o in made}
+
+
+@pytest.mark.needs("executorch", "litert_torch", "onnxruntime")
+@pytest.mark.parametrize("precision", INTEGER)
+@pytest.mark.parametrize("target", TARGETS)
+def test_it_is_smaller_and_agrees(files, target, precision):
+    plain, made = files[target, "fp32"], files[target, precision]
+    worst = made.card.agreement.worst
+    assert 20 < worst.snr_db < 60, "an error of 8 bits, neither more nor less"
+    assert made.card.artifact["bytes"] < plain.card.artifact["bytes"]
+    assert bool(made.card.recipe["calibrate"]) == (precision == "w8a8")
+    if target != "onnx":
+        assert made.card.placement.partitions == 1
+        assert not made.card.placement.outside
+
+
+def test_w8a8_needs_to_know_what_is_usual():
+    with pytest.raises(InputError, match="give --calibrate"):
+        replace(Recipe("m"), precision="w8a8")
