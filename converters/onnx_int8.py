@@ -46,7 +46,8 @@ def quantize(file: Path, program: "Program", *, static: bool) -> None:
             file,
             file,
             _reader([p.name for p in program.facts.inputs], program.calibration),
-            op_types_to_quantize=[*MATRICES, "Conv"],
+            # What is clipped at once needs a range for what is left of it alone.
+            op_types_to_quantize=[*MATRICES, "Conv", "Relu", "Clip"],
             nodes_to_exclude=[*_of_activations(model)],
             per_channel=True,
             activation_type=QuantType.QUInt8,

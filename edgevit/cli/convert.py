@@ -90,6 +90,8 @@ def command(
     if precision and "precision" in chosen:
         raise InputError(f"--recipe {words} and --precision name a precision each: choose one")
     precisions = precision or (chosen.pop("precision", "fp32"),)
+    if recipe["calibrate"] and "w8a8" not in precisions:
+        raise InputError("--calibrate is for w8a8, which was not asked for")
     asked = Recipe(
         model=model,
         rewrites=() if no_rewrites else rewrites,

@@ -42,7 +42,9 @@ NONE = 3  # what the command ends with: no r keeps the limits that were set
 @click.option("--html", type=click.Path(path_type=Path), help="Write a page with the plot.")
 @click.option("--image", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--show", type=click.Path(path_type=Path), help="PNG of what merges in --image.")
-@click.option("--precision", type=click.Choice(list(PRECISIONS)), default="fp32")
+@click.option(
+    "--precision", type=click.Choice([p for p in PRECISIONS if p != "w8a8"]), default="fp32"
+)
 @of_a_model
 @click.option("--timeout", type=float, default=600, show_default=True, help="Seconds per step.")
 @screened

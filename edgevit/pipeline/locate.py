@@ -11,7 +11,7 @@ from ..converters.card import Card
 from ..converters.locate import Location, Step, bisect
 from ..converters.target import find
 from ..converters.verify import Agreement, agreement
-from ..errors import EdgevitError
+from ..errors import EdgevitError, InputError
 from ..reference import PROGRAM, REFERENCE, Reference
 from ..sandbox import Child
 from .prepared import Limits
@@ -30,6 +30,8 @@ def locate_in(
     A piece is cut and lowered in a child of its own and run in another. One that the converter
     refuses tells nothing, and the cut goes elsewhere; only the whole must be lowered.
     """
+    if card.precision == "w8a8":
+        raise InputError("the pieces of a w8a8 file have no ranges of their own; convert to dyn8")
     program, reference = prepared / PROGRAM, prepared / REFERENCE
     with limits.child(prepared / "steps.log") as child:
         found = child.call("edgevit.converters.pieces:steps_of", program=program)

@@ -72,6 +72,8 @@ def pays(
         for o in outcomes
         if o.artifact and o.job.recipe.precision in INTEGER and find(o.job.target).runs_here
     ]
+    if not files:
+        return []
     plain = convert(
         replace(recipe, precision="fp32", calibrate=None),
         to=[target for target, _ in files],

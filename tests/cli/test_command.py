@@ -81,6 +81,8 @@ def test_help_comes_at_once_and_without_torch():
         (["convert", "efficientmod_xx", "--to", "onnx"], 2, "did you mean 'efficientmod_xxs'"),
         (["convert", "efficientmod_xxs", "--to", "corelm"], 2, "did you mean 'coreml'"),
         (["convert", "mobilenetv2_100", "--to", "onnx", "--precision", "fp15"], 2, "fp16"),
+        (["convert", "mobilenetv2_100", "--to", "onnx", "--precision", "w8a8"], 2, "--calibrate"),
+        (["convert", "net.py:net", "--to", "null", "--calibrate", "out"], 2, "is for w8a8"),
         (["convert", "mobilenetv2_100", "--to", "onnx", "--ios", "3"], 2, "iOS 3"),
         (["convert", "net.py:net", "--to", "null", "--costs", "net.py"], 2, "bench rewrites"),
         (["convert", "nowhere.py:net", "--to", "null"], 2, "nowhere.py"),
