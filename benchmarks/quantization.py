@@ -6,7 +6,8 @@
 trains each model on shapes of 64 × 64 pixels that are drawn anew for every step, converts it to
 fp32, dyn8 and w8a8, calibrated on 128 other images, and lets each file read 2000. A file's points
 are its accuracy less that of fp32 in the same runtime, with the 95 % interval of the paired
-difference. What is there is taken up again: weights, and rows of the table.
+difference. What is there is taken up again, weights and a model's rows: for
+other steps take another OUT.
 """
 
 import json
@@ -73,18 +74,14 @@ def rights(artifact: Artifact, images: np.ndarray, labels: np.ndarray) -> np.nda
 
 def row_of(name: str, precision: str, target: str, found: Any, plain: Any) -> dict[str, Any]:
     """Points lost, from the images of which only one of the two is right (McNemar)."""
+    row = {"model": name, "target": target, "precision": precision}
+    row |= {"accuracy": 100 * float(found.mean())}
+    if plain is None or precision == "fp32":
+        return row
     worse, better = int((plain & ~found).sum()), int((found & ~plain).sum())
     points, n = 100 * (better - worse) / len(found), len(found)
     spread = 196 * math.sqrt(max(worse + better - (better - worse) ** 2 / n, 1)) / n
-    return {
-        "model": name,
-        "target": target,
-        "precision": precision,
-        "accuracy": 100 * float(found.mean()),
-        "points": points,
-        "low": points - spread,
-        "high": points + spread,
-    }
+    return row | {"points": points, "low": points - spread, "high": points + spread}
 
 
 def measured(name: str, weights: Path, to: tuple[str, ...], out: Path) -> list[dict[str, Any]]:
@@ -92,13 +89,14 @@ def measured(name: str, weights: Path, to: tuple[str, ...], out: Path) -> list[d
     preprocess = models.build(name, num_classes=len(SHAPES), input_size=SIDE).preprocess
     seen, _ = prepared(preprocess, SEEN)
     images, labels = prepared(preprocess, SHOWN)
-    np.save(out / "seen.npy", seen.numpy())
+    file = weights.with_suffix(".npy")
+    np.save(file, seen.numpy())
     recipe = Recipe(
         name,
         weights=str(weights),
         num_classes=len(SHAPES),
         input_size=SIDE,
-        calibrate=str(out / "seen.npy"),
+        calibrate=str(file),
     )
     with sharing():
         outcomes = convert(recipe, to=to, out=out / "files", precisions=PRECISIONS)
@@ -110,8 +108,9 @@ def measured(name: str, weights: Path, to: tuple[str, ...], out: Path) -> list[d
             rows.append(said | {"error": str(o.error)})
             continue
         found = rights(o.artifact, images.numpy(), labels.numpy())
-        plain.setdefault(target, found)
-        rows.append(row_of(name, precision, target, found, plain[target]))
+        if precision == "fp32":
+            plain[target] = found
+        rows.append(row_of(name, precision, target, found, plain.get(target)))
     return rows
 
 
@@ -136,8 +135,10 @@ def main(out: Path, names: str, to: str, steps: int) -> None:
             if "error" in row:
                 table.add_row(*cells, "–", "–", row["error"][:80])
                 continue
-            interval = f"[{row['low']:+.2f}, {row['high']:+.2f}]"
-            table.add_row(*cells, f"{row['accuracy']:.2f} %", f"{row['points']:+.2f}", interval)
+            cells.append(f"{row['accuracy']:.2f} %")
+            if "points" in row:
+                cells += [f"{row['points']:+.2f}", f"[{row['low']:+.2f}, {row['high']:+.2f}]"]
+            table.add_row(*cells)
     Console().print(table)
 
 

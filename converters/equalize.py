@@ -11,14 +11,14 @@ digit: the program computes the same. Not when: something else reads the tensor,
 or what lies between does not leave a factor as it is (GELU, ReLU6).
 """
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.fx import Interpreter, Node
 
@@ -48,12 +48,16 @@ class _Pair:
 
 def equalized(exported: ExportedProgram, rows: Sequence[Arrays]) -> tuple[ExportedProgram, int]:
     """The program, and how many tensors of it were equalized."""
+    if exported.graph_signature.buffers_to_mutate:
+        return exported, 0  # the calibration would leave its traces in them
     module = cast(Any, exported.module())
-    constants = Counter(n.target for n in module.graph.nodes if n.op == "get_attr")
-    constants.update({n.target: len(n.users) - 1 for n in module.graph.nodes if n.op == "get_attr"})
+    constants = [n for n in module.graph.nodes if n.op == "get_attr"]
+    readers: Counter[str] = Counter()
+    for n in constants:
+        readers[str(n.target)] += len(n.users)
 
     def own(node: Any) -> bool:
-        return isinstance(node, Node) and node.op == "get_attr" and constants[node.target] == 1
+        return node in constants and readers[str(node.target)] == 1
 
     pairs = [p for n in module.graph.nodes if n.target in READS if (p := _pair(n, own))]
     if not pairs:
@@ -72,6 +76,8 @@ def _pair(writer: Node, own: Any) -> _Pair | None:
     parameters = [argument(writer, name) for name in ("weight", "bias")]
     if parameters[0] is None or not all(p is None or own(p) for p in parameters):
         return None
+    if writer.target is NORM and len(cast(Any, argument(writer, "normalized_shape"))) != 1:
+        return None
     pair = _Pair(writer, [writer])
     while len(pair.tensors[0].users) == 1 and not pair.readers:
         (user,) = pair.tensors[0].users
@@ -83,15 +89,10 @@ def _pair(writer: Node, own: Any) -> _Pair | None:
         if not reads or not own(user.args[1]) or user.args[1] in parameters:
             return None
         groups = argument(user, "groups") if user.target is CONV else 1
-        if groups not in (1, _channels(pair)):
+        if groups != 1 and not groups == user.meta["val"].shape[1] == writer.meta["val"].shape[1]:
             return None
         pair.readers.append(user)
     return pair if pair.readers else None
-
-
-def _channels(pair: _Pair) -> int:
-    shape = pair.writer.meta["val"].shape
-    return int(shape[1] if pair.writer.target is CONV else shape[-1])
 
 
 class _Ranges(Interpreter):
@@ -113,29 +114,45 @@ class _Ranges(Interpreter):
 
 
 def _scale(module: Any, pair: _Pair, largest: Tensor) -> None:
-    """Divide what writes the channels, multiply what reads them, where they lie."""
-    weights = [(_value(module, r.args[1]), r) for r in pair.readers]
-    read = torch.stack([_by_channel(w, r).flatten(1).abs().amax(1) for w, r in weights]).amax(0)
-    wanted = torch.log2(largest / read.clamp(min=1e-30)) / 2
-    wanted = torch.where((largest > 0) & (read > 0), wanted, 0.0)
-    middle = math.floor(float(wanted.median()))  # a factor of all channels gains nothing
-    scale = torch.exp2((wanted - middle).round().clamp(-FURTHEST, FURTHEST))
+    """Divide what writes the channels, and multiply what reads them."""
+    reads = [(r.args[1], r) for r in pair.readers]
+    read = torch.stack(
+        [_by_channel(_value(module, w), r).flatten(1).abs().amax(1) for w, r in reads]
+    ).amax(0)
+    known = (largest > 0) & (read > 0)
+    if not known.any():
+        return
+    wanted = torch.log2(largest / read) / 2
+    middle = wanted[known].median()  # a factor of all channels gains nothing
+    steps = torch.where(known, wanted - middle, 0).round().clamp(-FURTHEST, FURTHEST)
     for name in ("weight", "bias"):
         if (parameter := argument(pair.writer, name)) is not None:
             value = _value(module, parameter)
-            value.div_(scale.reshape(-1, *[1] * (value.dim() - 1)))
-    for weight, reader in weights:
-        channels = _by_channel(weight, reader)
-        channels.mul_(scale.reshape(-1, *[1] * (channels.dim() - 1)))
+            _set(module, parameter, value / torch.exp2(_along(steps, value)))
+    for weight, reader in reads:
+        channels = _by_channel(_value(module, weight), reader)
+        scaled = channels * torch.exp2(_along(steps, channels))
+        _set(module, weight, _by_channel(scaled, reader).contiguous())
+
+
+def _along(steps: Tensor, value: Tensor) -> Tensor:
+    """Broadcast along the first axis of `value`."""
+    return steps.reshape(-1, *[1] * (value.dim() - 1))
 
 
 def _by_channel(weight: Tensor, reader: Node) -> Tensor:
-    """A view of the weight whose first axis is the channel that it reads."""
+    """The weight with the channel that it reads first, or back."""
     depthwise = reader.target is CONV and argument(reader, "groups") != 1
     return weight if depthwise else weight.transpose(0, 1)
 
 
 def _value(module: Any, node: Any) -> Tensor:
-    for part in str(node.target).split("."):
-        module = getattr(module, part)
-    return cast(Tensor, module)
+    return cast(Tensor, attrgetter(node.target)(module))
+
+
+def _set(module: Any, node: Any, value: Tensor) -> None:
+    """A tensor of its own: the old one may belong to another program too."""
+    owner, _, name = str(node.target).rpartition(".")
+    place = module.get_submodule(owner)
+    learnt = isinstance(getattr(place, name), nn.Parameter)
+    setattr(place, name, nn.Parameter(value, requires_grad=False) if learnt else value)

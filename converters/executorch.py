@@ -35,7 +35,8 @@ class ExecuTorch:
         "dyn8": "int8 weights, a scale for each row, in linear layers; what they read is quantized "
         "as it comes, row by row; convolutions and all else in fp32",
         "w8a8": "int8 weights, a scale for each channel, and int8 activations over calibrated "
-        "ranges in convolutions and linear layers; all else in fp32",
+        "ranges in convolutions and linear layers; depthwise ones of over 9 taps, and all else, in "
+        "fp32",
         "fp16": "fp16 inputs, weights, activations and outputs; XNNPACK may accumulate in fp32",
     }
 

@@ -51,8 +51,8 @@ def lower(
         rows = calibration.load(loaded.calibration)
         exported, count = equalized(loaded.exported, rows)
         loaded = replace(loaded, exported=exported)
-        if report is not None and count:
-            report["applied"]["equalized"] = count
+        if report is not None:
+            report["equalized"] = count
     chosen.lower(loaded, Path(file), precision=precision, ios=ios)
     return report
 

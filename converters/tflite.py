@@ -29,7 +29,7 @@ class TFLite:
         "dyn8": "int8 weights, a scale for each channel, in fully connected layers; what they read "
         "is quantized as it comes; convolutions and all else in fp32",
         "w8a8": "int8 weights, a scale for each channel, and int8 activations over calibrated "
-        "ranges in convolutions and fully connected layers; all else in fp32",
+        "ranges in convolutions and fully connected layers; depthwise ones and all else in fp32",
         "fp16": "weights stored in fp16; fp32 kernels unless the app asks its delegate for fp16",
     }
 

@@ -12,6 +12,7 @@ was taken over, and for no others.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,9 @@ def rows_of(
     if source == RANDOM:
         rows: list[Arrays] = [*inputs_like(examples, preprocess)]
     elif Path(source).is_dir():
-        rows = _pictures(Path(source), preprocess, samples)
+        rows = [*_fitting(_pictures(Path(source), preprocess, samples), examples, source)]
     elif source.endswith(".npy"):
-        rows = [*_fitting(_array(Path(source))[:samples], examples, source)]
+        rows = [*_fitting(_array(Path(source), samples), examples, source)]
     elif ".py:" in source:
         rows = [*_fitting(called(source, most=samples), examples, source)]
     else:
@@ -53,6 +54,11 @@ def save(rows: Sequence[Arrays], file: Path) -> None:
     np.savez(file, *(np.stack(column) for column in zip(*rows, strict=True)))
 
 
+def digest(rows: Sequence[Arrays]) -> str:
+    """SHA-256 of all values."""
+    return sha256(b"".join(a.tobytes() for row in rows for a in row)).hexdigest()
+
+
 def load(file: Path) -> list[Arrays]:
     with np.load(file, allow_pickle=False) as stored:
         columns = [stored[f"arr_{i}"] for i in range(len(stored.files))]
@@ -67,10 +73,9 @@ def _pictures(folder: Path, preprocess: Preprocess | None, samples: int) -> list
             "prepared inputs as FILE.npy"
         )
     found = pictures_in(folder, "--calibrate")
-    places = np.linspace(0, len(found) - 1, min(samples, len(found))).round().astype(int)
     rows: list[Arrays] = []
     bad = []
-    for picture in (found[i] for i in places):
+    for picture in (found[i] for i in _spread(len(found), samples)):
         try:
             rows.append((preprocess.apply(picture.file),))
         except InputError as e:
@@ -83,14 +88,21 @@ def _pictures(folder: Path, preprocess: Preprocess | None, samples: int) -> list
     return rows
 
 
-def _array(file: Path) -> np.ndarray:
+def _spread(count: int, samples: int) -> np.ndarray:
+    """Up to `samples` places of `count`, from first to last: what lies in order is of all kinds."""
+    return np.linspace(0, count - 1, min(samples, count)).round().astype(int)
+
+
+def _array(file: Path, samples: int) -> np.ndarray:
     try:
-        found: np.ndarray = np.load(file, allow_pickle=False)
+        found: np.ndarray = np.load(file, allow_pickle=False, mmap_mode="r")
     except FileNotFoundError:
         raise InputError(f"--calibrate: there is no file {file}; check the path") from None
     except (OSError, ValueError) as e:
         raise InputError(f"--calibrate {file} is no array of numbers: {e}") from None
-    return found
+    if not found.ndim:
+        raise InputError(f"--calibrate {file} holds one number; give [N, ...] of the model's input")
+    return np.asarray(found[_spread(len(found), samples)])
 
 
 def _fitting(found: Iterable[Any], examples: Sequence[np.ndarray], source: str) -> Iterator[Arrays]:
@@ -100,7 +112,7 @@ def _fitting(found: Iterable[Any], examples: Sequence[np.ndarray], source: str) 
         shapes = [tuple(np.shape(p)) for p in parts]
         wanted = [e.shape for e in examples]
         if len(shapes) != len(wanted) or any(
-            s not in (w, w[1:]) for s, w in zip(shapes, wanted, strict=True)
+            s != w and (1, *s) != w for s, w in zip(shapes, wanted, strict=True)
         ):
             raise InputError(
                 f"--calibrate {source} gives inputs of shapes {[*map(list, shapes)]}, the model "
@@ -123,16 +135,22 @@ def _check(rows: Sequence[Arrays], source: str, preprocess: Preprocess | None) -
         raise InputError(
             f"--calibrate {source} gives {len(rows)} inputs, at least {COUNT} are needed"
         )
-    first = rows[0][0]
     if not all(np.isfinite(a).all() for row in rows for a in row):
         raise InputError(f"--calibrate {source} holds NaN or infinity")
-    if all(np.array_equal(row[0], first) for row in rows[1:]):
+    if all(np.array_equal(a, b) for row in rows[1:] for a, b in zip(row, rows[0], strict=True)):
         raise InputError(f"--calibrate {source}: all {len(rows)} inputs are the same")
-    if preprocess is None or preprocess.embedded:
+    if preprocess is None:
         return
     mean, std = np.array(preprocess.mean), np.array(preprocess.std)
     low, high = float(((0 - mean) / std).min()), float(((1 - mean) / std).max())
     least, most = min(r[0].min() for r in rows), max(r[0].max() for r in rows)
+    if preprocess.embedded:
+        if least < 0 or most > 255 or most <= 1:
+            raise InputError(
+                f"--calibrate {source} holds values from {least:.3g} to {most:.3g}; with "
+                "--embed-preprocess the model takes pictures of 0..255"
+            )
+        return
     slack = 0.05 * (high - low)
     if least < low - slack or most > high + slack:
         looks = (

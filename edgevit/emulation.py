@@ -21,9 +21,9 @@ from .recipe import INTEGER, in_half
 
 LEVELS = dict.fromkeys(("w8", *INTEGER), 255) | {"w6": 63, "w4": 15, "w4-sparse": 15}
 aten = torch.ops.aten
-# The operators that read an activation and a weight, and their places.
-LINEAR = {aten.addmm.default: (1, 2), aten.mm.default: (0, 1), aten.linear.default: (0, 1)}
-PRODUCTS = {"dyn8": LINEAR, "w8a8": {**LINEAR, aten.convolution.default: (0, 1)}}
+# The operators that read an activation and a weight, and the activation's place.
+LINEAR = {aten.addmm.default: 1, aten.mm.default: 0, aten.linear.default: 0}
+PRODUCTS = {"dyn8": LINEAR, "w8a8": {**LINEAR, aten.convolution.default: 0}}
 T = TypeVar("T")
 
 
@@ -44,10 +44,15 @@ class Precision:
 
     def passes(self, rows: Sequence[T]) -> Iterator[T]:
         """The rows, all of them once before where ranges are taken over them; the last count."""
-        if isinstance(self._mode, _RoundWhatIsRead) and self._mode.watching:
+        mode = self._mode
+        if not isinstance(mode, _RoundWhatIsRead):
             yield from rows
-            self._mode.watching = False
-        yield from rows
+            return
+        for watching in (True, False) if mode.watching else (False,):
+            mode.watching = watching
+            for row in rows:
+                mode.product = 0
+                yield row
 
 
 class _RoundToHalf(TorchDispatchMode):
@@ -81,13 +86,16 @@ def _round(value: Any) -> Any:
 class _RoundWhatIsRead(TorchDispatchMode):
     """Round the activations that products read, and in w8a8 write, to 255 levels.
 
-    watching: only take their ranges, product by product; w8a8 begins so, and keeps them.
+    product: how many there were since the model was called. watching: only take their ranges,
+    product by product; w8a8 begins so, and keeps them. Multi-head attention is computed from its
+    parts meanwhile: torch's fused kernel shows no products.
     """
 
     def __init__(self, precision: str) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._products = PRODUCTS[precision]
-        self._ranges: dict[tuple[str, int], tuple[float, float]] = {}  # by the weight's address
+        self._ranges: dict[tuple[str, int], tuple[float, float]] = {}
+        self.product = 0
         self._static = self.watching = precision == "w8a8"
 
     def __torch_dispatch__(
@@ -99,11 +107,20 @@ class _RoundWhatIsRead(TorchDispatchMode):
     ) -> Any:
         if function not in self._products:
             return function(*args, **kwargs or {})
-        x, weight = self._products[function]
-        address = args[weight].data_ptr()
-        read = self._rounded(args[x], ("read", address))
+        x = self._products[function]
+        self.product += 1
+        read = self._rounded(args[x], ("read", self.product))
         found = function(*args[:x], read, *args[x + 1 :], **kwargs or {})
-        return self._rounded(found, ("written", address)) if self._static else found
+        return self._rounded(found, ("written", self.product)) if self._static else found
+
+    def __enter__(self) -> Any:
+        self._fused = torch.backends.mha.get_fastpath_enabled()
+        torch.backends.mha.set_fastpath_enabled(False)
+        return super().__enter__()  # type: ignore[no-untyped-call]
+
+    def __exit__(self, *raised: Any) -> None:
+        torch.backends.mha.set_fastpath_enabled(self._fused)
+        super().__exit__(*raised)  # type: ignore[no-untyped-call]
 
     def _rounded(self, x: Tensor, place: tuple[str, int]) -> Tensor:
         low, high = min(0.0, float(x.min())), max(0.0, float(x.max()))
@@ -118,7 +135,8 @@ class _RoundWhatIsRead(TorchDispatchMode):
 def _rounded_weights(module: nn.Module, precision: str) -> nn.Module:
     """Weights as a file of that precision stores them, on evenly spaced levels."""
     for p in module.parameters():
-        if precision in LEVELS and p.dim() > 1 and p.numel() > 2048:
+        rounded = p.dim() == 2 if precision == "dyn8" else p.dim() > 1
+        if precision in LEVELS and rounded and p.numel() > 2048:
             p.data = _on_levels(p.data, precision)
     return module.half().float() if in_half(precision) else module
 

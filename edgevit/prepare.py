@@ -91,16 +91,17 @@ def prepare(
         module = EmbedPreprocess(module, preprocess=preprocess)
         preprocess = replace(preprocess, embedded=True)
     made: dict[str, Any] = {"sources": {}, "weights_sha256": weights_sha256}
-    if program:
-        exported = export(module, inputs, name=name)
-        exported.save(folder / PROGRAM)
-        made |= {"facts": asdict(exported.facts) | more}
     held: dict[str, Sequence[Arrays]] = {REFERENCE: ()}
     if calibrate:
         arrays = [t.numpy() for t in inputs]
         usual = calibration.rows_of(calibrate, arrays, preprocess, samples=samples)
         calibration.save(usual, folder / CALIBRATION)
         held[CALIBRATED] = usual
+        more["calibration_sha256"] = made["calibration_sha256"] = calibration.digest(usual)
+    if program:
+        exported = export(module, inputs, name=name)
+        exported.save(folder / PROGRAM)
+        made |= {"facts": asdict(exported.facts) | more}
     for file, rows in held.items():
         if its := [p for p in precisions if reference_of(p) == file]:
             exact.compute(

@@ -126,12 +126,6 @@ class Recipe:
         place, _, _ = self.model.rpartition(":")
         return Path(place) if place.endswith(".py") else None
 
-    @property
-    def calibrated_by(self) -> Path | None:
-        """The folder or file that --calibrate names."""
-        place, python, _ = (self.calibrate or "").partition(".py:")
-        return None if self.calibrate in (None, RANDOM) else Path(place + python.rstrip(":"))
-
 
 def in_half(precision: str) -> bool:
     """Whether activations are fp16."""

@@ -1,5 +1,7 @@
 """What calibrates is what the model takes, and what cannot be that is refused by name."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -63,9 +65,11 @@ def test_an_array_and_a_function_give_the_same(tmp_path):
     (tmp_path / "broken.py").write_text("def rows():\n    return [1 / 0]\n")
     expected = [(row[None],) for row in images()]
     for source in (tmp_path / "x.npy", f"{tmp_path}/loader.py:rows"):
-        found = rows(source, samples=16)
-        assert len(found) == 16
-        assert all(np.array_equal(a, b) for (a,), (b,) in zip(found, expected[:16], strict=True))
+        found = rows(source)
+        assert all(np.array_equal(a, b) for (a,), (b,) in zip(found, expected, strict=True))
+    spread = rows(tmp_path / "x.npy", samples=16)
+    assert len(spread) == 16
+    assert np.array_equal(spread[-1][0], expected[-1][0])
     with pytest.raises(InputError, match=r"broken.py, line 2: ZeroDivisionError"):
         rows(f"{tmp_path}/broken.py:rows")
 
@@ -80,6 +84,25 @@ def test_what_is_written_comes_back(tmp_path):
 
 def test_noise_only_by_its_name():
     assert len(rows("random")) == 16
+
+
+def test_one_of_two_inputs_may_stay_the_same(tmp_path):
+    (tmp_path / "two.py").write_text(
+        "import numpy as np\n\ndef rows():\n"
+        "    return [(np.ones((1, 4)), np.full((1, 2), i)) for i in range(16)]\n"
+    )
+    examples = [np.zeros((1, 4), np.float32), np.zeros((1, 2), np.int64)]
+    found = rows(f"{tmp_path}/two.py:rows", preprocess=None, examples=examples)
+    assert [a.dtype for a in found[0]] == [np.float32, np.int64]
+
+
+def test_pictures_inside_are_of_0_to_255(tmp_path):
+    inside = replace(PREPARED, embedded=True)
+    np.save(tmp_path / "x.npy", images())
+    with pytest.raises(InputError, match=r"takes pictures of 0\.\.255"):
+        rows(tmp_path / "x.npy", preprocess=inside)
+    np.save(tmp_path / "x.npy", (images() + 2) / 4 * 255)
+    assert len(rows(tmp_path / "x.npy", preprocess=inside)) == 20
 
 
 @pytest.mark.parametrize(

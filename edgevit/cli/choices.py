@@ -11,8 +11,10 @@ from ..converters.artifact import ASIDE
 from ..converters.target import TARGETS, find
 from ..errors import ArtifactError
 from ..models import MODELS
+from ..recipe import PRECISIONS
 
 DEVICE = "A name in place of the hardware's own."
+UNCALIBRATED = click.Choice([p for p in PRECISIONS if p != "w8a8"])  # of what has no --calibrate
 TARGET_NAMES = [name for name in TARGETS if name != "null"]
 
 

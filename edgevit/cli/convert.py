@@ -80,7 +80,7 @@ def command(
     edgevit convert efficientmod_xxs --recipe w8a8 --calibrate photographs/ --to onnx,tflite
 
     8-bit integers (dyn8, w8a8) are measured beside fp32, which is converted too: whether they pay
-    is the last line.
+    stands below the table.
     """
     from ..pipeline.convert import Limits, as_json, convert
     from ..pipeline.pays import Pay, leave, pays
@@ -99,32 +99,32 @@ def command(
         **recipe,
         **chosen,
     )
-    names, limits = read_labels(labels), Limits(timeout, int(memory_gb * 2**30))
     with screen.progress() as watch:
-        outcomes = convert(
-            asked,
-            to=to,
-            out=out,
-            precisions=precisions,
-            labels=names,
-            verify=not no_verify,
-            force=force,
-            limits=limits,
-            jobs=jobs,
-            watch=watch,
-        )
-        found = pays(outcomes, asked, out=out, labels=names, limits=limits, watch=watch)
+        settings: dict[str, Any] = {
+            "out": out,
+            "labels": read_labels(labels),
+            "verify": not no_verify,
+            "force": force,
+            "limits": Limits(timeout, int(memory_gb * 2**30)),
+            "jobs": jobs,
+            "watch": watch,
+        }
+        outcomes = convert(asked, to=to, precisions=precisions, **settings)
+        found = pays(outcomes, asked, **settings)
     screen.show(*conversions(outcomes, verbose=screen.verbose))
     worth = {pay.artifact.path: pay for pay in found if isinstance(pay, Pay)}
     screen.show(*map(str, worth.values()))
     if if_pays:
         leave(worth.values())
-    screen.json([as_json(o) | _verdict(worth, o) for o in outcomes])
+    screen.json([as_json(o) | _verdict(worth, o, if_pays=if_pays) for o in outcomes])
     errors = [outcome.error for outcome in outcomes if outcome.error]
     screen.end([*errors, *(e for e in found if isinstance(e, EdgevitError))])
 
 
-def _verdict(worth: "dict[Path, Pay]", outcome: "Outcome") -> dict[str, Any]:
-    """Whether 8 bits pay, where that was measured."""
+def _verdict(worth: "dict[Path, Pay]", outcome: "Outcome", *, if_pays: bool) -> dict[str, Any]:
+    """Whether 8 bits pay, where that was measured; of a file that was left out there is no path."""
     pay = worth.get(outcome.artifact.path) if outcome.artifact else None
-    return {"pays": pay.as_dict()} if pay else {}
+    if pay is None:
+        return {}
+    gone = if_pays and not pay.pays
+    return {"pays": pay.as_dict()} | ({"path": None, "card": None} if gone else {})

@@ -7,7 +7,7 @@ import click
 
 from ..converters.lint import RULESETS, find, lint
 from ..errors import InputError
-from .choices import ModelName
+from .choices import UNCALIBRATED, ModelName
 from .screen import Screen, screened
 
 OUTSIDE = 3  # what --strict ends with: the file does not run where it was meant to
@@ -17,7 +17,7 @@ OUTSIDE = 3  # what --strict ends with: the file does not run where it was meant
 @click.argument("artifact", metavar="ARTIFACT|MODEL", type=ModelName())
 @click.option("--to", help="Convert MODEL to this target first; nothing is kept.")
 @click.option("--for", "rules", metavar="RULES", help=f"Hold it against {', '.join(RULESETS)}.")
-@click.option("--precision", default="fp32", show_default=True, help="Of that conversion.")
+@click.option("--precision", type=UNCALIBRATED, default="fp32", help="Of that conversion.")
 @click.option("--input-size", type=int, help="Of that conversion: side in pixels.")
 @click.option("--html", type=click.Path(path_type=Path), help="Draw the graph on a page.")
 @click.option("--strict", is_flag=True, help="Exit code 3 if anything is outside.")

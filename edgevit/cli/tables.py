@@ -146,4 +146,6 @@ def _rewrites(report: dict[str, Any] | None) -> list[str]:
     said += [
         f"  {rule} left {path or 'the model'} alone: {why}" for rule, path, why in report["refused"]
     ]
+    if report.get("equalized"):
+        said.append(f"  {report['equalized']} tensors equalized, channel by channel")
     return [*said, f"  not rewritten: {report['left_alone']}"] if report["left_alone"] else said

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import EdgevitError, InputError
-from ..recipe import PRECISIONS, SCHEDULE, Recipe, schedule_of
-from .choices import TARGET_NAMES, ModelName, of_a_model
+from ..recipe import SCHEDULE, Recipe, schedule_of
+from .choices import TARGET_NAMES, UNCALIBRATED, ModelName, of_a_model
 from .screen import Screen, screened
 
 if TYPE_CHECKING:
@@ -42,9 +42,7 @@ NONE = 3  # what the command ends with: no r keeps the limits that were set
 @click.option("--html", type=click.Path(path_type=Path), help="Write a page with the plot.")
 @click.option("--image", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--show", type=click.Path(path_type=Path), help="PNG of what merges in --image.")
-@click.option(
-    "--precision", type=click.Choice([p for p in PRECISIONS if p != "w8a8"]), default="fp32"
-)
+@click.option("--precision", type=UNCALIBRATED, default="fp32")
 @of_a_model
 @click.option("--timeout", type=float, default=600, show_default=True, help="Seconds per step.")
 @screened

@@ -103,8 +103,9 @@ def convert(
 
 def _of(recipe: Recipe, precision: str) -> Recipe:
     """The recipe of one job; what calibrates is of no concern to those that need none."""
-    its = recipe.calibrate if precision == "w8a8" else None
-    return replace(recipe, precision=precision, calibrate=its)
+    if precision == "w8a8":
+        return replace(recipe, precision=precision)
+    return replace(recipe, precision=precision, calibrate=None, samples=Recipe.samples)
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:

@@ -1,8 +1,7 @@
 """pays(): whether a file of 8-bit integers is worth it, measured beside the same model in fp32."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..converters.artifact import Artifact
@@ -11,7 +10,7 @@ from ..converters.target import find
 from ..errors import EdgevitError, sound
 from ..profiles.compare import Ratio, ratio
 from ..recipe import INTEGER, Recipe
-from .convert import Limits, Outcome, convert
+from .convert import Outcome, convert
 from .make import Watch
 from .profile import item_of, session
 
@@ -56,48 +55,44 @@ def pays(
     outcomes: Sequence[Outcome],
     recipe: Recipe,
     *,
-    out: Path,
-    labels: Sequence[str] | None = None,
+    watch: Watch = lambda job, stage: None,
     rounds: int = 30,
     threads: int = 1,
-    limits: Limits = Limits(),
-    watch: Watch = lambda job, stage: None,
+    **settings: Any,
 ) -> list[Pay | EdgevitError]:
     """Of each file of 8-bit integers among `outcomes` whose runtime is here.
 
-    The same in fp32 is made into `out` too, unless it is there.
+    The same in fp32 is converted too where it is not among them; settings: see `convert`. Says
+    nothing of a file whose fp32 failed before.
     """
     files = [
         (o.job.target, o.artifact)
         for o in outcomes
         if o.artifact and o.job.recipe.precision in INTEGER and find(o.job.target).runs_here
     ]
-    if not files:
-        return []
-    plain = convert(
-        replace(recipe, precision="fp32", calibrate=None),
-        to=[target for target, _ in files],
-        out=out,
-        labels=labels,
-        limits=limits,
-        watch=watch,
-    )
-    of = {o.job.target: o for o in plain}
-    return [_pay(a, of[target], rounds, threads, watch) for target, a in files]
-
-
-def _pay(
-    artifact: Artifact, plain: Outcome, rounds: int, threads: int, watch: Watch
-) -> Pay | EdgevitError:
-    if plain.artifact is None:
-        assert plain.error
-        return plain.error
-    job, items = f"measure {plain.job.target}", [item_of(plain.artifact), item_of(artifact)]
-    try:
-        before, after = sound(session(items, job=job, watch=watch, rounds=rounds, threads=threads))
-    except EdgevitError as e:
-        return e
-    return Pay(artifact, plain.artifact, ratio(before, after))
+    plain = {o.job.target: o for o in outcomes if o.job.recipe.precision == "fp32"}
+    lacking = list(dict.fromkeys(target for target, _ in files if target not in plain))
+    found: list[Pay | EdgevitError] = []
+    if lacking:
+        try:
+            made = convert(recipe, to=lacking, watch=watch, **settings)
+        except EdgevitError as e:
+            return [e]
+        plain |= {o.job.target: o for o in made}
+        found += [o.error for o in made if o.error]
+    for target, artifact in files:
+        base, job = plain[target].artifact, f"measure {target}"
+        if base is None:
+            continue
+        try:
+            items = [item_of(base), item_of(artifact)]
+            runs = session(items, job=job, watch=watch, rounds=rounds, threads=threads)
+            before, after = sound(runs)
+        except EdgevitError as e:
+            found.append(e)
+        else:
+            found.append(Pay(artifact, base, ratio(before, after)))
+    return found
 
 
 def leave(found: Iterable[Pay]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from .. import digest
 from ..converters.artifact import ASIDE, Artifact
@@ -13,6 +14,7 @@ from ..converters.target import TARGETS, find
 from ..converters.tools import tools
 from ..converters.verify import SKIPPED
 from ..errors import EdgevitError, OutputError
+from ..pictures import pictures_in
 from ..recipe import Recipe
 
 
@@ -56,6 +58,8 @@ def refuse_strangers(out: Path, jobs: Sequence[Job], *, force: bool) -> None:
 
 def unchanged(job: Job, labels: Sequence[str] | None, *, verify: bool) -> Artifact | None:
     """The artifact already in place, when nothing that decides it has changed."""
+    if ".py:" in (job.recipe.calibrate or ""):
+        return None  # what a function reads, only the function knows
     try:
         found = Artifact.read(job.place)
     except EdgevitError:
@@ -70,13 +74,23 @@ def unchanged(job: Job, labels: Sequence[str] | None, *, verify: bool) -> Artifa
 
 def key_of(job: Job, labels: Sequence[str] | None) -> str:
     """Digest of all that decides the file: recipe, weights, user's code, tools, edgevit itself."""
-    files = (job.recipe.weights, job.recipe.costs, job.recipe.user_file, job.recipe.calibrated_by)
+    files = (job.recipe.weights, job.recipe.costs, job.recipe.user_file)
     parts = [
         job.recipe.as_dict(),
         job.target,
         tools(job.target),
         digest.of_edgevit(),
-        [digest.of(Path(f)) for f in files if f and Path(f).exists()],
+        [digest.of(Path(f)) for f in files if f and Path(f).is_file()],
+        _calibrated_on(job.recipe.calibrate),
         list(labels) if labels else None,
     ]
     return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _calibrated_on(source: str | None) -> Any:
+    """What tells the inputs of --calibrate from others, without reading each picture."""
+    place = Path(source or "")
+    if source and place.is_dir():
+        stats = [(p.file, p.file.stat()) for p in pictures_in(place, "--calibrate")]
+        return [[str(file), stat.st_size, stat.st_mtime_ns] for file, stat in stats]
+    return digest.of(place) if source and place.is_file() else None

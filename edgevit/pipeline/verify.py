@@ -79,6 +79,11 @@ def verify(
                     "the model built from the card has other weights than the one converted; "
                     f"were {card.recipe['weights'] or 'its code'} or the libraries changed?"
                 )
+            if found[2].get("calibration_sha256") != card.model.get("calibration_sha256"):
+                raise ArtifactError(
+                    f"{card.recipe['calibrate']} holds other inputs than those the file was "
+                    "calibrated on, which are what it is to be held against; convert again"
+                )
             return found
 
         def judge(path: Path, by: Literal["load", "evaluate"] = "load") -> Verdict:

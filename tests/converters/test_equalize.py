@@ -82,6 +82,7 @@ class Shared(nn.Module):
         self.conv = nn.Conv2d(3, 3, 1)
         self.other = nn.Conv2d(3, 3, 1, groups=3)
         self.grouped = nn.Conv2d(3, 6, 1, groups=3)
+        self.norm, self.linear = nn.LayerNorm([12, 12]), nn.Linear(12, 12)
 
 
 @pytest.mark.parametrize(
@@ -92,8 +93,18 @@ class Shared(nn.Module):
         lambda m, x: m.other(nn.functional.gelu(m.conv(x))),
         lambda m, x: m.other(nn.functional.relu6(m.conv(x))),
         lambda m, x: m.conv(x).relu(),
+        lambda m, x: m.grouped(m.conv(x).relu()),
+        lambda m, x: m.linear(m.norm(x)),
     ],
-    ids=["shared weight", "another reader", "GELU", "ReLU6", "no reader"],
+    ids=[
+        "shared weight",
+        "another reader",
+        "GELU",
+        "ReLU6",
+        "no reader",
+        "two each",
+        "norm of two axes",
+    ],
 )
 def test_what_would_change_is_left_alone(function):
     net = Shared()

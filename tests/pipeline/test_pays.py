@@ -10,6 +10,7 @@ import pytest
 from edgevit.converters.card import card_of
 from edgevit.pipeline.convert import convert
 from edgevit.pipeline.pays import Pay, leave, pays
+from edgevit.pipeline.verify import verify
 from edgevit.profiles.compare import Ratio
 from edgevit.recipe import Recipe
 
@@ -54,7 +55,10 @@ def test_inputs_decide_the_file(made, tmp_path):
     home, recipe, _, _ = made
     (again,) = convert(recipe, to=["onnx"], out=home / "out", precisions=["w8a8"])
     assert again.unchanged
+    assert not verify([again.artifact.path])[0].error
     np.save(home / "x.npy", np.random.default_rng(0).normal(0, 9, (16, 64, 512)))
+    (judged,) = verify([again.artifact.path])
+    assert "holds other inputs than those the file was calibrated on" in str(judged.error)
     (other,) = convert(recipe, to=["onnx"], out=home / "out", precisions=["w8a8"])
     assert not other.unchanged
     assert not other.error
