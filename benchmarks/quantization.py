@@ -6,8 +6,8 @@
 trains each model on shapes of 64 × 64 pixels that are drawn anew for every step, converts it to
 fp32, dyn8 and w8a8, calibrated on 128 other images, and lets each file read 2000. A file's points
 are its accuracy less that of fp32 in the same runtime, with the 95 % interval of the paired
-difference. What is there is taken up again, weights and a model's rows: for
-other steps take another OUT.
+difference. What is there is taken up again, weights and a model's rows: for other steps take
+another OUT.
 """
 
 import json
@@ -27,11 +27,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from edgevit import Recipe, convert, models
-from edgevit.converters.artifact import Artifact
 from edgevit.preprocess import Preprocess
 from edgevit.template import sharing
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "examples"))
+from digits import rights
 from shapes import SHAPES, drawn
 
 SIDE, BATCH, SHOWN, SEEN = 64, 32, 2000, 128
@@ -64,12 +64,6 @@ def prepared(preprocess: Preprocess | None, count: int) -> tuple[Tensor, Tensor]
     images, labels = drawn(count, SIDE)
     mean, std = (torch.tensor(v).reshape(-1, 1, 1) for v in (preprocess.mean, preprocess.std))
     return ((0.3 * images + 0.5).clamp(0, 1) - mean) / std, labels
-
-
-def rights(artifact: Artifact, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Of each image whether the file reads it rightly."""
-    with artifact.open() as session:
-        return np.array([session(i[None])[0].argmax() for i in images]) == labels
 
 
 def row_of(name: str, precision: str, target: str, found: Any, plain: Any) -> dict[str, Any]:

@@ -51,13 +51,12 @@ def equalized(exported: ExportedProgram, rows: Sequence[Arrays]) -> tuple[Export
     if exported.graph_signature.buffers_to_mutate:
         return exported, 0  # the calibration would leave its traces in them
     module = cast(Any, exported.module())
-    constants = [n for n in module.graph.nodes if n.op == "get_attr"]
-    readers: Counter[str] = Counter()
-    for n in constants:
-        readers[str(n.target)] += len(n.users)
+    readers: Counter[Any] = Counter()
+    for n in module.graph.find_nodes(op="get_attr"):
+        readers[n.target] += len(n.users)
 
     def own(node: Any) -> bool:
-        return node in constants and readers[str(node.target)] == 1
+        return isinstance(node, Node) and node.op == "get_attr" and readers[node.target] == 1
 
     pairs = [p for n in module.graph.nodes if n.target in READS if (p := _pair(n, own))]
     if not pairs:
@@ -79,7 +78,7 @@ def _pair(writer: Node, own: Any) -> _Pair | None:
     if writer.target is NORM and len(cast(Any, argument(writer, "normalized_shape"))) != 1:
         return None
     pair = _Pair(writer, [writer])
-    while len(pair.tensors[0].users) == 1 and not pair.readers:
+    while len(pair.tensors[0].users) == 1:
         (user,) = pair.tensors[0].users
         if user.target not in BETWEEN[writer.target]:
             break

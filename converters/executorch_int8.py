@@ -10,6 +10,7 @@ model's, as the 1/C of a norm: it holds one value, or two.
 """
 
 from dataclasses import replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from edgevit import calibration
@@ -63,15 +64,9 @@ def _gains(module: Any, node: "Node") -> bool:
     weight = node.args[1]
     if weight.op != "get_attr":  # type: ignore[union-attr]
         return False
-    value = _value_of(module, str(weight.target))  # type: ignore[union-attr]
+    value = attrgetter(str(weight.target))(module)  # type: ignore[union-attr]
     if value.numel() > 2 and len(value.reshape(-1)[:4096].unique()) <= 2:
         return False
     groups = node.args[6] if len(node.args) > 6 else 1
     one_channel_each = node.target is torch.ops.aten.conv2d.default and groups == value.shape[0]
     return not (one_channel_each and groups != 1 and value[0, 0].numel() > TAPS)
-
-
-def _value_of(module: Any, name: str) -> Any:
-    for part in name.split("."):
-        module = getattr(module, part)
-    return module

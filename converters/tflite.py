@@ -61,10 +61,10 @@ class LoadedTFLite:
 
         self._interpreter = Interpreter(str(file), num_threads=threads)
         self._interpreter.allocate_tensors()
-        details = sorted(self._interpreter.get_input_details(), key=_position)
+        details = sorted(self._interpreter.get_input_details(), key=_place)
         self._inputs = [d["index"] for d in details]
         self._outputs = [
-            d["index"] for d in sorted(self._interpreter.get_output_details(), key=_position)
+            d["index"] for d in sorted(self._interpreter.get_output_details(), key=_place)
         ]
         self.inputs = tuple(
             Tensor(d["name"], np.dtype(d["dtype"]).name, tuple(map(int, d["shape"])))
@@ -101,10 +101,8 @@ class LoadedTFLite:
         return Placement("XNNPACK", len(delegates), dict(outside))
 
 
-def _position(detail: dict[str, object]) -> int:
-    """Place among the inputs or outputs: litert-torch numbers them (serving_default_args_0)."""
-    digits = "".join(c if c.isdigit() else " " for c in str(detail["name"])).split()
-    return int(digits[0]) if digits else 0
+def _place(detail: dict[str, object]) -> int:
+    return tflite_int8.position(str(detail["name"]))
 
 
 def _store_weights_in_half(file: Path) -> None:

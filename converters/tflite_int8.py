@@ -50,9 +50,11 @@ def _named(file: Path, rows: Sequence[Arrays]) -> dict[str, list[dict[str, objec
     from ai_edge_litert.interpreter import Interpreter
 
     ((key, signature),) = Interpreter(str(file)).get_signature_list().items()
-    names = sorted(signature["inputs"], key=_number)
+    names = sorted(signature["inputs"], key=position)
     return {key: [dict(zip(names, row, strict=True)) for row in rows]}
 
 
-def _number(name: str) -> int:
-    return int("".join(c for c in name if c.isdigit()) or 0)
+def position(name: str) -> int:
+    """Place among the inputs or outputs: litert-torch numbers them (serving_default_args_0)."""
+    digits = "".join(c if c.isdigit() else " " for c in name).split()
+    return int(digits[0]) if digits else 0

@@ -23,7 +23,7 @@ from .models.user import called
 from .pictures import pictures_in
 from .preprocess import Preprocess
 from .recipe import RANDOM
-from .reference import COUNT, Arrays, inputs_like
+from .reference import COUNT, Arrays, inputs_like, spread
 
 
 def rows_of(
@@ -75,7 +75,7 @@ def _pictures(folder: Path, preprocess: Preprocess | None, samples: int) -> list
     found = pictures_in(folder, "--calibrate")
     rows: list[Arrays] = []
     bad = []
-    for picture in (found[i] for i in _spread(len(found), samples)):
+    for picture in (found[i] for i in spread(len(found), samples)):
         try:
             rows.append((preprocess.apply(picture.file),))
         except InputError as e:
@@ -88,11 +88,6 @@ def _pictures(folder: Path, preprocess: Preprocess | None, samples: int) -> list
     return rows
 
 
-def _spread(count: int, samples: int) -> np.ndarray:
-    """Up to `samples` places of `count`, from first to last: what lies in order is of all kinds."""
-    return np.linspace(0, count - 1, min(samples, count)).round().astype(int)
-
-
 def _array(file: Path, samples: int) -> np.ndarray:
     try:
         found: np.ndarray = np.load(file, allow_pickle=False, mmap_mode="r")
@@ -102,7 +97,7 @@ def _array(file: Path, samples: int) -> np.ndarray:
         raise InputError(f"--calibrate {file} is no array of numbers: {e}") from None
     if not found.ndim:
         raise InputError(f"--calibrate {file} holds one number; give [N, ...] of the model's input")
-    return np.asarray(found[_spread(len(found), samples)])
+    return np.asarray(found[spread(len(found), samples)])
 
 
 def _fitting(found: Iterable[Any], examples: Sequence[np.ndarray], source: str) -> Iterator[Arrays]:

@@ -11,7 +11,7 @@ from .emulation import Precision
 from .errors import InputError
 from .preprocess import Preprocess
 from .program import outputs_of
-from .reference import Arrays, Reference, inputs_like
+from .reference import COUNT, Arrays, Reference, inputs_like, spread
 
 # Of an input: noise, ten times what rounding does, in parts of its largest value; how far out of
 # the usual it moves the outputs where it decides a tie; what the input then becomes, how often.
@@ -35,8 +35,7 @@ def compute(
     """
     inputs = inputs_like([e.numpy() for e in examples], preprocess)
     if usual:
-        spread = np.linspace(0, len(usual) - 1, len(inputs)).round().astype(int)
-        inputs = tuple(usual[i] for i in spread)
+        inputs = tuple(usual[i] for i in spread(len(usual), COUNT))
     if decides:
         inputs = _decided(module, inputs)
     exact = _run(module, inputs, torch.float64)

@@ -66,6 +66,11 @@ class Reference:
             return cls(rows("inputs"), rows("outputs"), errors)
 
 
+def spread(count: int, samples: int) -> list[int]:
+    """Up to `samples` places of `count`, from first to last: what lies in order is of all kinds."""
+    return [round(i) for i in np.linspace(0, count - 1, min(samples, count))]
+
+
 def reference_of(precision: str) -> str:
     """The file of `prepare` that an artifact is held against: ranges fit the inputs they are of."""
     return CALIBRATED if precision == "w8a8" else REFERENCE

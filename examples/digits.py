@@ -110,11 +110,16 @@ def shifted(images: Tensor) -> Tensor:
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
-def evaluate(artifact: Artifact, images: np.ndarray, labels: np.ndarray) -> int:
-    """How many images the file, in its own runtime and one a call, gives their label."""
+def rights(artifact: Artifact, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Of each image whether the file, in its own runtime and one a call, gives its label."""
     with artifact.open() as session:
         answers = [int(session(image[None])[0].argmax()) for image in images]
-    return int((np.array(answers) == labels).sum())
+    return np.array(answers) == labels
+
+
+def evaluate(artifact: Artifact, images: np.ndarray, labels: np.ndarray) -> int:
+    """How many images the file gives their label."""
+    return int(rights(artifact, images, labels).sum())
 
 
 def wilson_pct(right: int, count: int, z: float = 1.96) -> tuple[float, float]:

@@ -12,7 +12,7 @@ LARGE, SMALL = 8.0, 0.5
 
 
 class Steps(nn.Module):
-    """y = x and its sum: a linear layer that would be exact but for what it reads."""
+    """y = x: a linear layer that would be exact but for what it reads."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -10,6 +10,7 @@ from ..converters.target import find
 from ..errors import EdgevitError, sound
 from ..profiles.compare import Ratio, ratio
 from ..recipe import INTEGER, Recipe
+from ..staging import remove
 from .convert import Outcome, convert
 from .make import Watch
 from .profile import item_of, session
@@ -99,5 +100,5 @@ def leave(found: Iterable[Pay]) -> None:
     """Remove the files that do not pay: those in fp32 stand in their place."""
     for pay in found:
         if not pay.pays:
-            pay.artifact.path.unlink()
-            card_of(pay.artifact.path).unlink()
+            remove(pay.artifact.path)
+            remove(card_of(pay.artifact.path))
