@@ -13,7 +13,7 @@ from .errors import InputError
 from .models.model import Model
 from .preprocess import Preprocess
 from .program import export
-from .recipe import Recipe
+from .recipe import Recipe, Tome
 from .reference import CALIBRATED, CALIBRATION, PROGRAM, REFERENCE, Arrays, reference_of
 from .transforms.embed_preprocess import EmbedPreprocess
 from .transforms.fold_norms import foldable
@@ -71,7 +71,7 @@ def prepare(
     name: str,
     preprocess: Preprocess | None,
     embed_preprocess: bool,
-    tome: int | Sequence[int] | None,
+    tome: Tome | None,
     strict: bool,
     folder: Path,
     precisions: Sequence[str],

@@ -17,9 +17,11 @@ PRECISIONS = dict.fromkeys(("fp32", *INTEGER, "fp16", "w8", "w6", "w4", "w4-spar
 RANDOM = "random"  # noise, to calibrate with
 NORMS = {"batch": None}  # what layer norms can be replaced by
 IOS = range(15, 19)
-# "tome13", "tome[16,16,8]", "fp16", or the first two with one of the precisions behind them.
+# "tome13", "tome26..0", "tome[16,16,8]", "fp16", or one of the first with one of the precisions.
 _PRECISION = "|".join(sorted(PRECISIONS, reverse=True))  # w4-sparse before w4
-SCHEDULE = r"\d+|\[\d+(?:,\d+)*\]"  # "13" in every block, or "[16,16,8]"
+# "13" in every block, "26..0" from the first to the last, or "[16,16,8]", in each.
+SCHEDULE = r"\d+(?:\.\.\d+)?|\[\d+(?:,\d+)*\]"
+Tome = int | tuple[int, ...] | str  # in memory, "26..0" as the word it is
 _WORDS = re.compile(rf"(?:tome(?P<r>{SCHEDULE}))?(?:(?:^|-)(?P<precision>{_PRECISION}))?")
 
 
@@ -28,8 +30,8 @@ class Recipe:
     """model: a name, or PATH.py:CALLABLE. input_size: pixels. ios: oldest iOS for Core ML.
 
     norms: "batch" for layer norms replaced by batch norms, to which `weights` belong.
-    tome: how many tokens merge in every block of a vision transformer, or in each of them; strict:
-    refuse more than can merge.
+    tome: how many tokens merge in every block of a vision transformer, or in each of them, or
+    "26..0", falling from the first to the last; strict: refuse more than can merge.
     calibrate: where inputs come from, over which w8a8 takes ranges, at most `samples` of them; see
     calibration.py. The file is then held against the model on sixteen of them.
     rewrites: names of the graph rewrites to apply; None for those that pay on the target, by the
@@ -44,7 +46,7 @@ class Recipe:
     seed: int = 0
     embed_preprocess: bool = False
     norms: str | None = None
-    tome: int | tuple[int, ...] | None = None
+    tome: Tome | None = None
     strict: bool = False
     precision: str = "fp32"
     calibrate: str | None = None
@@ -114,7 +116,7 @@ class Recipe:
     @property
     def stem(self) -> str:
         """The file's name: the title, and what was done to the model."""
-        counts = [self.tome] if isinstance(self.tome, int) else self.tome or []
+        counts = self.tome or () if isinstance(self.tome, tuple | None) else (self.tome,)
         words = ["batchnorm"] if self.norms else []
         words += ["tome" + "_".join(map(str, counts))] if counts else []
         words += [self.precision] if self.precision != "fp32" else []
@@ -137,8 +139,9 @@ def chosen_by(words: str) -> dict[str, Any]:
     found = _WORDS.fullmatch(words)
     if not found or not words:
         raise InputError(
-            f"the recipe {words!r} is none: tome13 merges 13 tokens in every block, tome[16,8,8] "
-            f"as many in each; behind it, or alone, one of {', '.join(PRECISIONS)}: tome13-fp16"
+            f"the recipe {words!r} is none: tome13 merges 13 tokens in every block, tome26..0 26 "
+            "in the first down to none in the last, tome[16,8,8] as many in each; behind it, or "
+            f"alone, one of {', '.join(PRECISIONS)}: tome13-fp16"
         )
     chosen: dict[str, Any] = {}
     if r := found["r"]:
@@ -148,7 +151,9 @@ def chosen_by(words: str) -> dict[str, Any]:
     return chosen
 
 
-def schedule_of(word: str) -> int | tuple[int, ...]:
+def schedule_of(word: str) -> Tome:
     """What a word of the form SCHEDULE says."""
+    if ".." in word:
+        return word
     counts = tuple(int(n) for n in word.strip("[]").split(","))
     return counts if "[" in word else counts[0]

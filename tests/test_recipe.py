@@ -17,7 +17,10 @@ RECIPES = st.builds(
     input_size=st.none() | st.integers(1, 4096),
     seed=st.integers(),
     embed_preprocess=st.booleans(),
-    tome=st.none() | st.integers(0, 99) | st.lists(st.integers(0, 99), min_size=1).map(tuple),
+    tome=st.none()
+    | st.integers(0, 99)
+    | st.just("9..0")
+    | st.lists(st.integers(0, 99), min_size=1).map(tuple),
     precision=st.sampled_from(["fp32", "fp16"]),
     ios=st.integers(15, 18),
 )
@@ -75,6 +78,7 @@ def test_title_and_file(model, title, file):
         ("tome[16,8,0]-w4-sparse", {"tome": (16, 8, 0), "precision": "w4-sparse"}, None),
         ("tome8-fp16", {"tome": 8, "precision": "fp16"}, "m-tome8-fp16"),
         ("tome[4,2]", {"tome": (4, 2)}, "m-tome4_2"),
+        ("tome26..0-fp16", {"tome": "26..0", "precision": "fp16"}, "m-tome26..0-fp16"),
         ("w4", {"precision": "w4"}, "m-w4"),
     ],
 )
@@ -84,7 +88,7 @@ def test_a_recipe_in_words(words, chosen, stem):
 
 
 @pytest.mark.parametrize(
-    "words", ["", "tome", "tome13fp16", "tome[]", "tome-1", "fp16-tome13", "w5"]
+    "words", ["", "tome", "tome13fp16", "tome[]", "tome-1", "tome3..", "fp16-tome13", "w5"]
 )
 def test_other_words_are_no_recipe(words):
     with pytest.raises(InputError, match="tome13 merges 13 tokens"):

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import EdgevitError, InputError
-from ..recipe import SCHEDULE, Recipe, schedule_of
+from ..recipe import SCHEDULE, Recipe, Tome, schedule_of
 from .choices import TARGET_NAMES, UNCALIBRATED, ModelName, of_a_model
 from .screen import Screen, screened
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..pipeline.tome import Merged, Tome
+    from ..pipeline.tome import Merged
 
 NONE = 3  # what the command ends with: no r keeps the limits that were set
 
@@ -30,7 +30,7 @@ NONE = 3  # what the command ends with: no r keeps the limits that were set
     default="4,8,12,16",
     show_default=True,
     help="Tokens a block.",
-    metavar="R,[R,R,...],...",
+    metavar="R,R..R,[R,R,...],...",
 )
 @click.option("--strict", is_flag=True, help="Refuse an r of more than can merge.")
 @click.option("--data", type=click.Path(path_type=Path, exists=True, file_okay=False))
@@ -118,14 +118,16 @@ def command(
         raise SystemExit(NONE)
 
 
-def _schedules(words: str) -> "list[Tome]":
-    """4,8,[16,16,8]: numbers for every block, and lists with one for each."""
+def _schedules(words: str) -> list[Tome]:
+    """4,26..0,[16,16,8]: numbers for every block, falling ones, and lists with one for each."""
     if not re.fullmatch(rf"(?:{SCHEDULE})(?:,(?:{SCHEDULE}))*", words):
-        raise InputError(f"--r is {words!r}: give numbers of tokens, such as 4,8,13 or 8,[16,8,8]")
+        raise InputError(
+            f"--r is {words!r}: give numbers of tokens, such as 4,8,13 or 26..0,[16,8,8]"
+        )
     return [schedule_of(word) for word in re.findall(SCHEDULE, words)]
 
 
-def _draw(screen: Screen, recipe: Recipe, r: "Tome", image: Path, file: Path, limits: Any) -> None:
+def _draw(screen: Screen, recipe: Recipe, r: Tome, image: Path, file: Path, limits: Any) -> None:
     """One picture, and what of it merges."""
     from dataclasses import replace
 

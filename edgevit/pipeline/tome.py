@@ -21,12 +21,10 @@ from ..preprocess import Preprocess
 from ..profiles.compare import Ratio, ratio
 from ..profiles.report import contents, html
 from ..profiles.run import Run
-from ..recipe import Recipe
+from ..recipe import Recipe, Tome
 from ..template import sharing
 from .convert import Limits, convert
 from .profile import item_of, session
-
-Tome = int | tuple[int, ...]
 
 
 @dataclass(frozen=True)

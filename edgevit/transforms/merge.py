@@ -13,7 +13,7 @@ from .merge_grid import EfficientFormer, EfficientMod
 from .merge_timm import Timm, refused
 from .merge_timm_rope import TimmRope
 from .merge_transformers import AST, VideoMAE
-from .merging_blocks import Adapter, Form, MergingBlocks, Stack, schedule
+from .merging_blocks import Adapter, Form, MergingBlocks, Stack, per_layer, schedule
 
 FAMILIES: tuple[Adapter, ...] = (
     VideoMAE(),
@@ -27,13 +27,15 @@ FAMILIES: tuple[Adapter, ...] = (
 
 def merged(
     model: nn.Module,
-    r: int | Sequence[int],
+    r: int | str | Sequence[int],
     *,
     inputs: Sequence[Tensor] = (),
     form: Form = "products",
     strict: bool = False,
 ) -> nn.Module:
     """A copy of `model` in whose block i r, or r[i], tokens merge; weights stay as they are.
+
+    r is a number, one for each block, or "26..0", falling evenly from the first to the last.
 
     inputs: an example, for families that take images of any size. form: "products" runs on mobile
     delegates, "indices" is the reference. An r that is more than can merge is taken as that, as in
@@ -49,14 +51,13 @@ def merged(
     else:
         raise refused(model)
     layers = [len(stack.blocks) for stack in stacks]
-    wanted = [r] * sum(layers) if isinstance(r, int) else list(r)
-    schedule(0, sum(layers), wanted)  # of the right length
+    wanted = per_layer(r, sum(layers))
     for stack, count in zip(stacks, layers, strict=True):
         mine, wanted = wanted[:count], wanted[count:]
         if stack.tokens is None:
             stack = replace(stack, tokens=_tokens(done, stack, inputs))
         assert stack.tokens
-        counts = schedule(stack.tokens, count, mine, protected=stack.protected, strict=strict)
+        counts = schedule(stack.tokens, mine, protected=stack.protected, strict=strict)
         merging = MergingBlocks(stack, adapter, counts, form=form)
         del stack.container[stack.start :]
         stack.container.append(merging)

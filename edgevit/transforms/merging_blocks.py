@@ -160,18 +160,29 @@ class MergingBlocks(nn.Module):
         return x * table[..., d:] + other * table[..., :d]
 
 
-def schedule(
-    tokens: int, layers: int, r: int | Sequence[int], *, protected: int = 0, strict: bool = False
-) -> list[int]:
-    """How many tokens merge in each layer: r, no more than half of what is there.
-
-    strict: InputError for an r that is more, in place of fewer.
+def per_layer(r: int | str | Sequence[int], layers: int) -> list[int]:
+    """How many tokens are to merge in each layer: r, r[i], or from the first to the last number
+    of "26..0" evenly, as in the paper's decreasing schedule. InputError for another length.
     """
+    if isinstance(r, str):
+        first, last = map(int, r.split(".."))
+        step = (last - first) / max(layers - 1, 1)
+        return [round(first + i * step) for i in range(layers)]
     wanted = [r] * layers if isinstance(r, int) else list(r)
     if len(wanted) != layers or min(wanted, default=0) < 0:
         raise InputError(
             f"r is {wanted}: give one number of 0 or more, or one for each of the {layers} layers"
         )
+    return wanted
+
+
+def schedule(
+    tokens: int, wanted: Sequence[int], *, protected: int = 0, strict: bool = False
+) -> list[int]:
+    """How many merge in each layer: as many as are wanted, no more than half of what is there.
+
+    strict: InputError for more, in place of fewer.
+    """
     counts: list[int] = []
     for asked in wanted:
         can = most(tokens, protected)

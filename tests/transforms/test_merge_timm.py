@@ -7,7 +7,7 @@ from edgevit import convert
 from edgevit.errors import InputError
 from edgevit.recipe import Recipe
 from edgevit.transforms.merge import merged, merging_of
-from edgevit.transforms.merging_blocks import schedule
+from edgevit.transforms.merging_blocks import per_layer, schedule
 
 timm = pytest.importorskip("timm")
 
@@ -60,17 +60,19 @@ def test_a_model_in_training_is_refused():
 
 
 def test_schedules():
-    assert schedule(197, 12, 13, protected=1) == [13] * 12
-    assert schedule(197, 3, [100, 0, 100], protected=1) == [98, 0, 49]  # no more than half
+    assert per_layer(13, 12) == [13] * 12
+    assert per_layer("26..0", 12) == [26, 24, 21, 19, 17, 14, 12, 9, 7, 5, 2, 0]  # 13 on average
+    assert (per_layer("3..5", 3), per_layer("4..0", 1)) == ([3, 4, 5], [4])
+    assert schedule(197, [100, 0, 100], protected=1) == [98, 0, 49]  # no more than half
     for wrong in ([1, 2], -1):
         with pytest.raises(InputError, match="one for each of the 3 layers"):
-            schedule(197, 3, wrong)
+            per_layer(wrong, 3)
 
 
 def test_strict_refuses_more_than_half():
-    assert schedule(197, 3, [98, 0, 49], protected=1, strict=True) == [98, 0, 49]
+    assert schedule(197, [98, 0, 49], protected=1, strict=True) == [98, 0, 49]
     with pytest.raises(InputError, match=r"layer 2 has 99 tokens, of which at most 49 .* not 50"):
-        schedule(197, 3, [98, 0, 50], protected=1, strict=True)
+        schedule(197, [98, 0, 50], protected=1, strict=True)
     with pytest.raises(InputError, match="at most 4 can merge, not 5"):
         merged(net(), 5, strict=True)
 
