@@ -10,10 +10,12 @@ model's, as the 1/C of a norm: it holds one value, or two.
 """
 
 from dataclasses import replace
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from edgevit import calibration
+
+from .rewrites.graph import module_path
+from .simulate import learnt
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -41,7 +43,9 @@ def quantized(
         least_to_most = MinMaxObserver.with_args(eps=2**-12)
         spec = replace(config.input_activation, observer_or_fake_quant_ctr=least_to_most)
         config = replace(config, input_activation=spec, output_activation=spec)
-    quantizer = XNNPACKQuantizer().set_filter_function(lambda node: _gains(module, node))
+    quantizer = XNNPACKQuantizer().set_filter_function(
+        lambda node: _gains(module, node) and not program.kept(module_path(node))
+    )
     quantizer.set_operator_type(torch.ops.aten.linear.default, config)
     rows = [tuple(t.numpy() for t in program.inputs)]
     if static:
@@ -61,11 +65,8 @@ def _gains(module: Any, node: "Node") -> bool:
 
     if node.target not in (torch.ops.aten.conv2d.default, torch.ops.aten.linear.default):
         return True  # it is asked for their weights and activations, too
-    weight = node.args[1]
-    if weight.op != "get_attr":  # type: ignore[union-attr]
-        return False
-    value = attrgetter(str(weight.target))(module)  # type: ignore[union-attr]
-    if value.numel() > 2 and len(value.reshape(-1)[:4096].unique()) <= 2:
+    value = learnt(module, node.args[1])
+    if value is None:
         return False
     groups = node.args[6] if len(node.args) > 6 else 1
     one_channel_each = node.target is torch.ops.aten.conv2d.default and groups == value.shape[0]

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from edgevit import calibration
+from edgevit.errors import InputError
 from edgevit.program import Program
 from edgevit.recipe import in_half
 
 from .equalize import equalized
 from .rewrites import AFTER_FP16, BEFORE_FP16
 from .rewrites.choice import Costs
+from .rewrites.graph import module_path
 from .rewrites.merging import without_operator
 from .rewrites.rule import rewrite, rules
 from .target import find
@@ -26,13 +28,32 @@ def lower(
     ios: int,
     rewrites: Sequence[str] | None = None,
     costs: str | None = None,
+    keep: Sequence[str] = (),
 ) -> dict[str, Any] | None:
     """Write `file` from the saved program, rewritten as asked, or as pays on the target.
 
-    costs: a file of measured speeds, in place of the target's own. Returns what the rewrites did,
-    None where there are none.
+    costs: a file of measured speeds, in place of the target's own. keep: modules that stay in fp32.
+    Returns what the rewrites did, None where there are none.
     """
-    chosen, loaded = find(target), Program.load(Path(program))
+    loaded = replace(Program.load(Path(program)), keep=tuple(keep))
+    _known(loaded)
+    loaded, report = ready(
+        loaded, target=target, precision=precision, rewrites=rewrites, costs=costs
+    )
+    find(target).lower(loaded, Path(file), precision=precision, ios=ios)
+    return report
+
+
+def ready(
+    loaded: Program,
+    *,
+    target: str,
+    precision: str,
+    rewrites: Sequence[str] | None = None,
+    costs: str | None = None,
+) -> tuple[Program, dict[str, Any] | None]:
+    """The program as the target's converter gets it, and what was done to it."""
+    chosen = find(target)
     names = tuple(rewrites or ())
     if rewrites is None:
         names = (BEFORE_FP16, *chosen.rewrites) if in_half(precision) else chosen.rewrites
@@ -53,8 +74,18 @@ def lower(
         loaded = replace(loaded, exported=exported)
         if report is not None:
             report["equalized"] = count
-    chosen.lower(loaded, Path(file), precision=precision, ios=ios)
-    return report
+    return loaded, report
+
+
+def _known(program: Program) -> None:
+    """InputError for a module to keep that the program has not."""
+    paths = {module_path(n) for n in program.exported.graph.nodes}
+    for kept in program.keep:
+        if not any(replace(program, keep=(kept,)).kept(path) for path in paths):
+            raise InputError(
+                f"{program.facts.name} has no module {kept!r}, which is to stay in fp32: "
+                "the plan is for another model"
+            )
 
 
 def placement(*, target: str, file: str) -> dict[str, Any] | None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgevit import calibration
 
+from .explain.onnx import module_path
+
 if TYPE_CHECKING:
     from edgevit.program import Program
 
@@ -35,6 +37,7 @@ def quantize(file: Path, program: "Program", *, static: bool) -> None:
                 file,
                 file,
                 op_types_to_quantize=MATRICES,
+                nodes_to_exclude=[*_kept(model, program)],
                 per_channel=True,
                 weight_type=QuantType.QInt8,
                 extra_options={"MatMulConstBOnly": True},
@@ -48,7 +51,7 @@ def quantize(file: Path, program: "Program", *, static: bool) -> None:
             _reader([p.name for p in program.facts.inputs], program.calibration),
             # What is clipped at once needs a range for what is left of it alone.
             op_types_to_quantize=[*MATRICES, "Conv", "Relu", "Clip"],
-            nodes_to_exclude=[*_of_activations(model)],
+            nodes_to_exclude=[*_of_activations(model), *_kept(model, program)],
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
@@ -60,6 +63,12 @@ def _of_activations(model: Any) -> Iterator[str]:
     constants = {i.name for i in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type in MATRICES and node.input[1] not in constants:
+            yield node.name
+
+
+def _kept(model: Any, program: "Program") -> Iterator[str]:
+    for node in model.graph.node:
+        if program.kept(module_path({p.key: p.value for p in node.metadata_props})):
             yield node.name
 
 

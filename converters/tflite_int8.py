@@ -5,12 +5,15 @@ only: quantized, they fall out of it, and a vision transformer runs at half the 
 it is slower with depthwise convolutions in 8 bits than with those in fp32 (x86).
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgevit import calibration
 from edgevit.reference import Arrays
+
+from .rewrites.graph import module_path
 
 if TYPE_CHECKING:
     from edgevit.program import Program
@@ -31,6 +34,10 @@ def quantize(file: Path, program: "Program", *, static: bool) -> None:
             made.add_static_config(".*", op, activation_num_bits=8, weight_num_bits=8)
         else:
             made.add_dynamic_config(".*", op, num_bits=8)
+    for names in _kept(program):
+        made.update_quantization_recipe(
+            names, qtyping.TFLOperationName.ALL_SUPPORTED, algorithm_key="no_quantize"
+        )
     ranges = None
     if static:
         assert program.calibration
@@ -42,7 +49,20 @@ def quantize(file: Path, program: "Program", *, static: bool) -> None:
         manager.load_quantization_recipe(made.get_quantization_recipe())
         watching.calibrate(_named(file, rows), manager)
         ranges = watching.get_model_qsvs()
+        if not ranges:
+            return  # all of it is kept
     made.quantize(ranges).export_model(str(file), overwrite=True)
+
+
+def _kept(program: "Program") -> Iterator[str]:
+    """What the names of operators look like that stay in fp32; see explain/tflite.py."""
+    for path in program.keep:
+        steps = [rf"/[^/;]*\.[^/;._]*_{re.escape(step)}" for step in path.split(".")]
+        yield "".join(steps) + "[/;]" if path else r"^(?!serving_default)[^/;]+;"
+    nodes = {n.name: n for n in program.exported.graph.nodes}
+    for i, name in enumerate(program.exported.graph_signature.user_outputs):
+        if name in nodes and program.kept(module_path(nodes[name])):
+            yield rf"^serving_default_output_{i}_"  # what writes an output is called like it
 
 
 def _named(file: Path, rows: Sequence[Arrays]) -> dict[str, list[dict[str, object]]]:

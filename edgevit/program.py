@@ -66,11 +66,13 @@ class Program:
     """`exported` is float32 with static shapes; its example inputs have batch 1 by default.
 
     calibration: a file of inputs to take ranges over, see calibration.py, where there is one.
+    keep: paths of modules that stay in fp32.
     """
 
     exported: ExportedProgram
     facts: Facts
     calibration: Path | None = None
+    keep: tuple[str, ...] = ()
 
     def save(self, file: Path) -> None:
         """Write `file` (.pt2) and, beside it, the facts (.json)."""
@@ -84,10 +86,19 @@ class Program:
         beside = file.with_name(CALIBRATION)
         return cls(torch.export.load(file), facts, beside if beside.exists() else None)
 
+    def kept(self, path: str) -> bool:
+        """Whether the module at `path` is, or is in, one that stays in fp32."""
+        return any(within(path, module) for module in self.keep)
+
     @property
     def inputs(self) -> tuple[Tensor, ...]:
         args, _ = self.exported.example_inputs
         return tuple(args)
+
+
+def within(path: str, module: str) -> bool:
+    """Whether `path` is the module or in it."""
+    return path == module or path.startswith(f"{module}.")
 
 
 def outputs_of(module: nn.Module, inputs: Sequence[Tensor]) -> list[Tensor]:

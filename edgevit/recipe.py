@@ -33,7 +33,8 @@ class Recipe:
     tome: how many tokens merge in every block of a vision transformer, or in each of them, or
     "26..0", falling from the first to the last; strict: refuse more than can merge.
     calibrate: where inputs come from, over which w8a8 takes ranges, at most `samples` of them; see
-    calibration.py. The file is then held against the model on sixteen of them.
+    calibration.py. The file is then held against the model on sixteen of them. keep: modules, by
+    path, whose products stay in fp32 while 8-bit integers are the precision.
     rewrites: names of the graph rewrites to apply; None for those that pay on the target, by the
     file `costs` or else by edgevit's own measurements; () for none.
     """
@@ -51,6 +52,7 @@ class Recipe:
     precision: str = "fp32"
     calibrate: str | None = None
     samples: int = 128
+    keep: tuple[str, ...] = ()
     ios: int = 17
     rewrites: tuple[str, ...] | None = None
     costs: str | None = None
@@ -81,7 +83,7 @@ class Recipe:
     @classmethod
     def from_dict(cls, d: Mapping[str, Any]) -> Self:
         lacking = dict.fromkeys(("tome", "norms", "calibrate"))  # in older cards
-        since: dict[str, Any] = {**lacking, "strict": False, "samples": 128, **d}
+        since: dict[str, Any] = {**lacking, "strict": False, "samples": 128, "keep": (), **d}
         chosen = {f.name: since[f.name] for f in fields(cls)}
         values: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in chosen.items()

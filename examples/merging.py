@@ -3,7 +3,7 @@
     python examples/merging.py OUT
 
 trains a small ViT of 64 patches on scikit-learn's handwritten digits, and one on shapes that are
-drawn anew for every step, a hundred thousand of them; converts both to ONNX with r tokens merging
+drawn anew for every step, four hundred thousand of them; converts both to ONNX with r tokens merging
 in each of the four blocks; and lets each file read images it has not seen. Then it goes on training
 with merging on, as the paper does, and reads them again. r = 6 merges 24 of 64: a third, and more.
 """
@@ -97,7 +97,7 @@ def main(out: Path) -> int:
     images, labels = drawn(2000)
     sets: dict[str, tuple[Batches, int, np.ndarray, np.ndarray]] = {
         "digits": (digit_batches, 800, held_out.images, held_out.labels),
-        "shapes": (shape_batches, 1600, images.numpy(), labels.numpy()),
+        "shapes": (shape_batches, 6000, images.numpy(), labels.numpy()),
     }
     table = Table("", "r", "of 64 merge", "accuracy", "95 % interval", "against r = 0", box=None)
     plots = []

@@ -21,6 +21,7 @@ COMMANDS = (
     "verify",
     "explain",
     "scan",
+    "quantize",
     "rep",
     "tome",
     "compare",

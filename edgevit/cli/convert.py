@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @of_a_model
 @click.option("--calibrate", metavar="WHERE", help="Inputs for w8a8: folder, .npy, FILE.py:NAME.")
 @click.option("--samples", type=int, default=128, show_default=True, help="Of those, at most.")
+@click.option("--plan", type=click.Path(path_type=Path), help="What stays in fp32; see `quantize`.")
 @click.option("--if-pays", is_flag=True, help="Leave only fp32 where 8 bits are not faster.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of random weights.")
 @click.option("--embed-preprocess", is_flag=True, help="Take 0..255 RGB, normalise inside.")
@@ -58,6 +59,7 @@ def command(
     words: str | None,
     precision: tuple[str, ...] | None,
     labels: Path | None,
+    plan: Path | None,
     if_pays: bool,
     no_verify: bool,
     rewrites: tuple[str, ...] | None,
@@ -82,6 +84,7 @@ def command(
     8-bit integers (dyn8, w8a8) are measured beside fp32, which is converted too: whether they pay
     stands below the table.
     """
+    from ..converters.plan import Plan
     from ..pipeline.convert import Limits, as_json, convert
     from ..pipeline.pays import Pay, leave, pays
     from .tables import conversions
@@ -99,6 +102,8 @@ def command(
         **recipe,
         **chosen,
     )
+    if plan:
+        asked = Plan.read(plan).applied(asked, precisions)
     with screen.progress() as watch:
         settings: dict[str, Any] = {
             "out": out,

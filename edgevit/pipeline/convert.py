@@ -15,7 +15,7 @@ from .. import sandbox
 from ..converters.target import TARGETS, find, require
 from ..errors import ChildError, EdgevitError
 from ..lookup import lookup
-from ..recipe import Recipe
+from ..recipe import INTEGER, Recipe
 from ..staging import explained, staging
 from ..template import sharing
 from .make import Maker, Outcome, Watch, keep_log
@@ -102,10 +102,13 @@ def convert(
 
 
 def _of(recipe: Recipe, precision: str) -> Recipe:
-    """The recipe of one job; what calibrates is of no concern to those that need none."""
-    if precision == "w8a8":
-        return replace(recipe, precision=precision)
-    return replace(recipe, precision=precision, calibrate=None, samples=Recipe.samples)
+    """The recipe of one job, without what is of no concern to its precision."""
+    chosen: dict[str, Any] = {"precision": precision}
+    if precision != "w8a8":
+        chosen |= {"calibrate": None, "samples": Recipe.samples}
+    if precision not in INTEGER:
+        chosen |= {"keep": ()}
+    return replace(recipe, **chosen)
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:

@@ -86,6 +86,7 @@ def _judged(
         ios=card.recipe["ios"],
         rewrites=[] if alone else card.recipe["rewrites"],
         costs=card.recipe["costs"],
+        keep=card.recipe.get("keep", ()),
     )
     held = Reference.load(reference)
     with Session(made, card.target, threads=1, **asdict(limits)) as session:

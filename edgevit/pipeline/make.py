@@ -168,6 +168,7 @@ class Maker:
             ios=job.recipe.ios,
             rewrites=rewrites,
             costs=job.recipe.costs,
+            keep=job.recipe.keep,
         )
         self.watch(job.title, "place")
         with explained_refusal(made, job.target, self.limits):

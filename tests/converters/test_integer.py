@@ -1,5 +1,6 @@
 """Files of 8-bit integers hold them, load, and err no more than 8 bits do."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -39,20 +40,29 @@ def net() -> Mixed:
 
 
 @pytest.fixture(scope="module")
-def files(net, tmp_path_factory):
-    """Every precision of every target: its artifact, by both names."""
+def converted(net, tmp_path_factory):
+    """From precisions, and what is to stay in fp32, to artifacts, by target and precision."""
     out = tmp_path_factory.mktemp("integer")
     np.save(out / "x.npy", np.random.default_rng(0).normal(0, 1, (32, 3, 32, 32)))
-    (out / "out").mkdir()
-    made = convert(
-        Recipe("mixed", calibrate=str(out / "x.npy")),
-        to=TARGETS,
-        out=out / "out",
-        precisions=("fp32", *INTEGER),
-        model=(net, [torch.zeros(1, 3, 32, 32)]),
-    )
-    assert not [o.error for o in made if o.error]
-    return {(o.job.target, o.job.recipe.precision): o.artifact for o in made}
+
+    def made(*precisions, keep=()):
+        outcomes = convert(
+            Recipe("mixed", calibrate=str(out / "x.npy"), keep=keep),
+            to=TARGETS,
+            out=out / f"kept{len(keep)}",
+            precisions=precisions,
+            model=(net, [torch.zeros(1, 3, 32, 32)]),
+        )
+        assert not [o.error for o in outcomes if o.error]
+        return {(o.job.target, o.job.recipe.precision): o.artifact for o in outcomes}
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def files(converted):
+    """Every precision of every target."""
+    return converted("fp32", *INTEGER)
 
 
 @pytest.mark.needs("executorch", "litert_torch", "onnxruntime")
@@ -67,6 +77,32 @@ def test_it_is_smaller_and_agrees(files, target, precision):
     if target != "onnx":
         assert made.card.placement.partitions == 1
         assert not made.card.placement.outside
+
+
+@pytest.mark.needs("executorch", "litert_torch", "onnxruntime")
+def test_what_is_kept_stays_in_fp32(files, converted):
+    """All products: the error is fp32's. One of them: less than without, and a larger file."""
+    everything = converted("w8a8", keep=("", "stem", "depthwise", "fc1", "fc2", "head"))
+    one = converted("w8a8", keep=("fc1",))
+    for target in TARGETS:
+        key = target, "w8a8"
+        sizes = [a[key].card.artifact["bytes"] for a in (files, one, everything)]
+        assert sizes[1] - sizes[0] > 2 * 128 * 32, target  # of fc1: 4 bytes a weight for 1
+        assert everything[key].card.agreement.worst.snr_db > 100
+        assert one[key].card.agreement.worst.snr_db > files[key].card.agreement.worst.snr_db - 3
+        assert sizes[2] > sizes[1]
+
+
+def test_what_is_kept_must_be_there(net, tmp_path):
+    recipe = Recipe("mixed", precision="dyn8", keep=("fc1", "fc"))
+    (outcome,) = convert(
+        recipe,
+        to=["onnx"],
+        out=tmp_path,
+        precisions=["dyn8"],
+        model=(net, [torch.zeros(1, 3, 32, 32)]),
+    )
+    assert re.search("has no module 'fc'.* another model", str(outcome.error))
 
 
 def test_w8a8_needs_to_know_what_is_usual():

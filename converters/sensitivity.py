@@ -1,0 +1,155 @@
+"""Which blocks of a model 8-bit integers cost most, and which few are to stay in fp32.
+
+Each block alone is put in 8 bits: its noise is what the answers then differ from fp32's. All are,
+and then blocks go back, the noisiest first, until enough inputs get the class that fp32 names, or
+the right one. All of that by torch (simulate.py), on the target's rewritten graph.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.fx import Node
+
+from edgevit import calibration
+from edgevit.errors import InputError
+from edgevit.program import Program, within
+from edgevit.reference import Arrays, spread
+
+from .lowering import ready
+from .plan import Block, Product, by_noise
+from .rewrites.graph import module_path
+from .simulate import CONV, Simulation
+
+FEW = 8  # inputs on which noise is measured
+
+
+def study(
+    *,
+    target: str,
+    program: str,
+    precision: str,
+    counted: str | None,
+    labels: Sequence[int] | None,
+    most: float | None,
+) -> dict[str, Any]:
+    """blocks, `snr_db` of the answers with all in 8 bits, and of a model that names classes `lost`:
+    the share of the `counted` inputs whose class is not fp32's (with labels: that are right no
+    more), with so many blocks in fp32, the noisiest first, until it is no more than `most`.
+    """
+    loaded, _ = ready(Program.load(Path(program)), target=target, precision=precision)
+    assert loaded.calibration
+    usual = calibration.load(loaded.calibration)
+    net = Simulation(loaded.exported.module(), precision)
+    if not net.products:
+        raise InputError(f"{precision} has no convolution or linear layer to put in 8 bits")
+    net.watch(usual)
+    few = [usual[i] for i in spread(len(usual), FEW)]
+    products, macs = _products(net, few)
+    clean = [net.answer(row) for row in few]
+
+    def snr_db(rounded: Sequence[str]) -> float:
+        net.rounded = rounded
+        return _db(clean, [net.answer(row) for row in few])
+
+    found = [
+        Block(
+            block,
+            sum(macs[p] for p in macs if within(p, block)) / sum(macs.values()),
+            snr_db([block]),
+            tuple(p for p in products if within(p.path, block)),
+        )
+        for block in net.blocks
+    ]
+    lost = []
+    if clean[0].dim() == 2:
+        rows = calibration.load(Path(counted)) if counted else usual
+        lost = _lost(net, [b.path for b in by_noise(found)], rows, labels, most)
+    return {
+        "blocks": [asdict(b) for b in found],
+        "snr_db": snr_db(net.blocks),
+        "lost": lost,
+    }
+
+
+def _lost(
+    net: Simulation,
+    noisiest: Sequence[str],
+    rows: Sequence[Arrays],
+    labels: Sequence[int] | None,
+    most: float | None,
+) -> list[float]:
+    def classes(rounded: Sequence[str]) -> np.ndarray:
+        net.rounded = rounded
+        return np.array([int(net.answer(row).argmax()) for row in rows])
+
+    plain, lost = classes(()), []
+    for kept in range(len(noisiest) + 1):
+        answers = classes(noisiest[kept:])
+        if labels is None:
+            lost.append(float((answers != plain).mean()))
+        else:
+            lost.append(float((plain == labels).mean() - (answers == labels).mean()))
+        if most is None or lost[-1] <= most:
+            break
+    return lost
+
+
+def _products(net: Simulation, rows: Sequence[Arrays]) -> tuple[list[Product], dict[str, int]]:
+    """What is told of each, and the multiplications of each module."""
+    channels: dict[Node, Tensor] = {}
+    signal: dict[Node, float] = defaultdict(float)
+    own, here = signal.copy(), signal.copy()
+    macs: dict[str, int] = defaultdict(int)
+    clean: dict[Node, Tensor] = {}
+
+    def alone(n: Node, args: Sequence[Any], written: Tensor) -> None:
+        read = args[0]
+        largest = read.movedim(1 if n.target is CONV else -1, 0).flatten(1).abs().amax(1)
+        channels[n] = torch.maximum(largest, channels.get(n, largest))
+        signal[n] += float(written.square().sum())
+        own[n] += float((net.in_integers(n, args) - written).square().sum())
+        clean[n] = written
+
+    def among(n: Node, args: Sequence[Any], written: Tensor) -> None:
+        here[n] += float((clean[n] - written).square().sum())
+
+    for row in rows:
+        for rounded, seen in (((), alone), (net.blocks, among)):
+            net.rounded, net.seen = rounded, seen
+            net.answer(row)
+    net.rounded, net.seen = (), None
+    found = []
+    for n, weight in net.products.items():
+        path, largest = module_path(n), channels[n]
+        macs[path] += n.meta["val"].numel() * weight[0].numel()
+        low, high = net.ranges[n, False]
+        found.append(
+            Product(
+                path=path,
+                op="conv2d" if n.target is CONV else "linear",
+                shape=tuple(weight.shape),
+                low=low,
+                high=high,
+                outlier=float(largest.max() / largest.median().clamp(min=1e-12)),
+                own_db=_ratio_db(signal[n], own[n]),
+                here_db=_ratio_db(signal[n], here[n]),
+            )
+        )
+    return found, macs
+
+
+def _db(clean: Sequence[Tensor], noisy: Sequence[Tensor]) -> float:
+    signal = sum(float(a.square().sum()) for a in clean)
+    return _ratio_db(
+        signal, sum(float((a - b).square().sum()) for a, b in zip(clean, noisy, strict=True))
+    )
+
+
+def _ratio_db(signal: float, noise: float) -> float:
+    return float(10 * np.log10(max(signal, 1e-30) / max(noise, 1e-30)))

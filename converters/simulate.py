@@ -1,0 +1,119 @@
+"""A program with products of 8-bit integers, computed by torch, operator by operator.
+
+Weights are rounded to 255 even steps of each output channel; what is read, and in w8a8 what is
+written, to 255 steps of its range, over the calibration (w8a8) or as it comes (dyn8). That is what
+the targets' files do, after the same rewrites, but for sums that a kernel rounds otherwise.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from operator import attrgetter
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import Interpreter, Node
+
+from edgevit.program import within
+from edgevit.reference import Arrays
+
+from .rewrites.graph import aten, module_path
+
+CONV = aten.conv2d.default
+PRODUCTS = {"dyn8": (aten.linear.default,), "w8a8": (aten.linear.default, CONV)}
+CLIPS = (aten.relu.default, aten.hardtanh.default, aten.clamp.default)
+PARTS = 6  # a block holds no more than one in so many of the products, or is one
+
+Seen = Callable[[Node, Sequence[Any], Tensor], None]  # its arguments, and what it writes
+
+
+class Simulation(Interpreter):
+    """rounded: blocks whose products are in 8 bits now. seen: told what products read and write.
+
+    products: those that a runtime has in 8 bits, and their weights then.
+    """
+
+    def __init__(self, module: Any, precision: str) -> None:
+        super().__init__(module)
+        self.static = precision == "w8a8"
+        nodes = [n for n in module.graph.nodes if n.target in PRODUCTS[precision]]
+        weights = {n: learnt(module, n.args[1]) for n in nodes}
+        self.products = {n: _on_levels(w) for n, w in weights.items() if w is not None}
+        self.blocks = blocks([module_path(n) for n in self.products])
+        self.rounded: Collection[str] = ()
+        self.seen: Seen | None = None
+        self.ranges: dict[tuple[Node, bool], tuple[float, float]] = {}
+
+    def answer(self, row: Arrays) -> Tensor:
+        """The first output."""
+        with torch.no_grad():
+            found = self.run(*map(torch.from_numpy, row))
+        return found if isinstance(found, Tensor) else found[0]
+
+    def watch(self, rows: Sequence[Arrays]) -> list[Tensor]:
+        """Answers in fp32, from which the ranges of w8a8 are taken."""
+
+        def seen(n: Node, args: Sequence[Any], written: Tensor) -> None:
+            for x, place in ((args[0], (n, False)), (written, (n, True))):
+                low, high = self.ranges.get(place, (0.0, 0.0))
+                self.ranges[place] = min(low, float(x.min())), max(high, float(x.max()))
+
+        self.rounded, self.seen = (), seen
+        answers = [self.answer(row) for row in rows]
+        self.seen = None
+        return answers
+
+    def run_node(self, n: Node) -> Any:
+        if n not in self.products:
+            return super().run_node(n)
+        args, kwargs = self.fetch_args_kwargs_from_env(n)
+        rounding = any(within(module_path(n), block) for block in self.rounded)
+        found = self.in_integers(n, args) if rounding else n.target(*args, **kwargs)  # type: ignore[operator]
+        if self.seen:
+            self.seen(n, args, found)
+        return found
+
+    def in_integers(self, n: Node, args: Sequence[Any]) -> Tensor:
+        """What the product then writes."""
+        read = self._on_steps(args[0], (n, False))
+        found: Tensor = n.target(read, self.products[n], *args[2:])  # type: ignore[operator]
+        clipped = all(user.target in CLIPS for user in n.users)  # before it is rounded, if read
+        return self._on_steps(found, (n, True)) if self.static and not clipped else found
+
+    def _on_steps(self, x: Tensor, place: tuple[Node, bool]) -> Tensor:
+        low, high = min(0.0, float(x.min())), max(0.0, float(x.max()))
+        if self.static:
+            low, high = self.ranges[place]
+        step = max(high - low, 1e-12) / 255
+        return ((x / step).round() * step).clamp(low, high)
+
+
+def blocks(paths: Sequence[str]) -> list[str]:
+    """Modules that hold all of these between them, in order, each at most a sixth of them.
+
+    Whole blocks, so that what stays in fp32 is in few pieces; a module without parts is one.
+    """
+    most = max(len(paths) // PARTS, 1)
+
+    def cut(inside: str, own: Sequence[str]) -> list[str]:
+        depth = inside.count(".") + 1 if inside else 0
+        found = []
+        for part in dict.fromkeys(".".join(p.split(".")[: depth + 1]) for p in own):
+            held = [p for p in own if within(p, part)]
+            found += [part] if len(held) <= most or part in held else cut(part, held)
+        return found
+
+    return cut("", paths)
+
+
+def learnt(module: Any, weight: Any) -> Tensor | None:
+    """Of the model, not the graph's own, as the 1/C of a norm: one value, or two."""
+    if not isinstance(weight, Node) or weight.op != "get_attr":
+        return None
+    value: Tensor = attrgetter(str(weight.target))(module).detach()
+    return None if len(value.reshape(-1)[:4096].unique()) <= 2 else value
+
+
+def _on_levels(weight: Tensor) -> Tensor:
+    step = weight.flatten(1).abs().amax(1).clamp(min=1e-12) / 127
+    step = step.reshape(-1, *[1] * (weight.dim() - 1))
+    return (weight / step).round() * step

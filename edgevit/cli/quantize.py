@@ -1,0 +1,150 @@
+"""edgevit quantize"""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import EdgevitError, InputError
+from ..recipe import INTEGER, Recipe
+from .choices import TARGET_NAMES, ModelName, of_a_model
+from .screen import Screen, screened
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ..pipeline.quantize import Quantized
+
+NONE = 3  # what the command ends with: no plan keeps the limit that was set
+
+
+@click.command()
+@click.argument("model", type=ModelName())
+@click.option("--to", type=click.Choice(TARGET_NAMES), default="onnx", show_default=True)
+@click.option("--precision", type=click.Choice(INTEGER), default="w8a8", show_default=True)
+@click.option("--calibrate", metavar="WHERE", required=True, help="Folder, .npy, FILE.py:NAME.")
+@click.option("--samples", type=int, default=128, show_default=True, help="Of those, at most.")
+@click.option("--data", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--min-agreement", type=click.FloatRange(0, 1), help="Share of fp32's classes kept.")
+@click.option("--max-drop", type=float, help="Points of accuracy that may be lost.")
+@click.option("--explain", is_flag=True, help="Each convolution and linear layer, too.")
+@click.option("--rounds", type=click.IntRange(1), default=30, show_default=True)
+@click.option("-o", "--out", type=click.Path(path_type=Path), default="quantize", show_default=True)
+@click.option("--html", type=click.Path(path_type=Path), help="Write a page with the plots.")
+@of_a_model
+@click.option("--timeout", type=float, default=600, show_default=True, help="Seconds per step.")
+@screened
+def command(
+    screen: Screen,
+    model: str,
+    to: str,
+    data: Path | None,
+    min_agreement: float | None,
+    max_drop: float | None,
+    explain: bool,
+    rounds: int,
+    out: Path,
+    html: Path | None,
+    timeout: float,
+    **recipe: Any,
+) -> None:
+    """Put MODEL in 8 bits: what each block costs, and which few are to stay in fp32.
+
+    With a limit, the fewest blocks that keep it stay: first by simulation, then counted in the file
+    itself, on the pictures in --data (with one folder a class in it: accuracy) or on what
+    calibrates. The plan names modules, for all targets. Ends with 3 if no plan keeps the limit.
+
+    \b
+    edgevit quantize mobilenetv2_100 --pretrained --calibrate pictures/ --min-agreement 0.99
+    edgevit convert mobilenetv2_100 --pretrained --recipe w8a8 --calibrate pictures/ \\
+        --plan quantize/mobilenetv2_100-w8a8.plan.json --to executorch,tflite
+    """
+    from ..pictures import pictures_in
+    from ..pipeline.pays import pays
+    from ..pipeline.prepared import Limits
+    from ..pipeline.quantize import page, quantize
+
+    if min_agreement is not None and max_drop is not None:
+        raise InputError("--min-agreement and --max-drop both limit what is lost: choose one")
+    pictures = pictures_in(data, "--data") if data else []
+    labelled = bool(pictures) and all(p.label is not None for p in pictures)
+    if max_drop is not None and not labelled:
+        raise InputError("--max-drop needs --data with one folder a class; or use --min-agreement")
+    most = None if max_drop is None else max_drop / 100
+    if min_agreement is not None:
+        most, pictures = 1 - min_agreement, [type(p)(p.file) for p in pictures]
+    asked, limits = Recipe(model=model, **recipe), Limits(timeout_s=timeout)
+    with screen.progress() as watch:
+        found = quantize(
+            asked, target=to, out=out, pictures=pictures, most=most, limits=limits, watch=watch
+        )
+        verdict = pays(found.outcomes, asked, rounds=rounds, out=out, limits=limits, watch=watch)
+    screen.show(_blocks(found))
+    if explain:
+        screen.show(_products(found))
+    screen.show(*found.said, f"plan: {found.file}", *map(str, verdict))
+    screen.json(
+        {
+            "blocks": [asdict(b) for b in found.blocks],
+            "snr_db": found.snr_db,
+            "lost": found.lost,
+            "lost_in_file": found.in_file,
+            "plan": asdict(found.plan) | {"file": str(found.file)},
+            "met": found.met,
+            "pays": [v.as_dict() for v in verdict if not isinstance(v, EdgevitError)],
+        }
+    )
+    if html:
+        page(html, found)
+        screen.note(f"page: {html}")
+    screen.end([v for v in verdict if isinstance(v, EdgevitError)])
+    if found.met is False:
+        screen.error("no plan keeps this limit")
+        raise SystemExit(NONE)
+
+
+def _blocks(found: "Quantized") -> "Table":
+    from .tables import table_of
+
+    table = table_of(
+        ("block", "left", 1),
+        ("layers", "right", 0),
+        ("MACs", "right", 0),
+        ("outlier", "right", 0),
+        ("SNR, it alone in 8 bits", "right", 0),
+        ("", "left", 0),
+    )
+    for b in found.blocks:
+        table.add_row(
+            b.path or "the model's own code",
+            str(len(b.products)),
+            f"{b.macs:.1%}",
+            f"{max(p.outlier for p in b.products):.0f}×",
+            f"{b.snr_db:.1f} dB",
+            "stays in fp32" if b.path in found.plan.keep else "",
+        )
+    return table
+
+
+def _products(found: "Quantized") -> "Table":
+    from .tables import table_of
+
+    table = table_of(
+        ("layer", "left", 1),
+        ("weight", "left", 0),
+        ("reads", "left", 0),
+        ("outlier", "right", 0),
+        ("SNR alone", "right", 0),
+        ("here", "right", 0),
+    )
+    for p in (p for b in found.blocks for p in b.products):
+        table.add_row(
+            p.path or "the model's own code",
+            "×".join(map(str, p.shape)),
+            f"{p.low:.3g} .. {p.high:.3g}",
+            f"{p.outlier:.0f}×",
+            f"{p.own_db:.1f}",
+            f"{p.here_db:.1f}",
+        )
+    return table
