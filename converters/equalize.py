@@ -5,15 +5,17 @@
 
     s_j = √(largest |x_j| over the calibration / largest |V_j|), to the nearest power of two
 
+What is added up has one s: a residual stream is scaled as a whole, in all that write or read it.
 Cross-layer equalization (Nagel et al., ICCV 2019, arXiv 1906.04721, section 4.1) by the scale of
 SmoothQuant (Xiao et al., ICML 2023, arXiv 2211.10438, equation 4, α = ½). Powers of two change no
-digit: the program computes the same. Not when: something else reads the tensor, a weight is shared,
-or what lies between does not leave a factor as it is (GELU, ReLU6).
+digit: the program computes the same. Not when: something else writes or reads the tensor, a weight
+is shared, or what lies between does not leave a factor as it is (GELU, ReLU6).
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from operator import attrgetter
 from typing import Any, cast
 
@@ -27,27 +29,29 @@ from edgevit.reference import Arrays
 from .rewrites.graph import argument, aten
 
 CONV, LINEAR, NORM = aten.conv2d.default, aten.linear.default, aten.layer_norm.default
-READS: dict[Any, Any] = {CONV: CONV, LINEAR: LINEAR, NORM: LINEAR}  # who may read what it writes
-# f(c·x) = c·f(x) for c > 0, channel by channel.
-BETWEEN: dict[Any, tuple[Any, ...]] = {
-    CONV: (aten.relu.default, aten.max_pool2d.default, aten.avg_pool2d.default),
-    LINEAR: (aten.relu.default,),
-    NORM: (),
+ADD = aten.add.Tensor
+# By the axis of channels: what writes them, what may read them, and between f(c·x) = c·f(x), c > 0.
+WRITERS: dict[int, tuple[Any, ...]] = {1: (CONV,), -1: (LINEAR, NORM)}
+READER: dict[int, Any] = {1: CONV, -1: LINEAR}
+BETWEEN: dict[int, tuple[Any, ...]] = {
+    1: (aten.relu.default, aten.max_pool2d.default, aten.avg_pool2d.default),
+    -1: (aten.relu.default,),
 }
 FURTHEST = 12  # of a scale from 1, in powers of two
 
 
 @dataclass
-class _Pair:
-    """writer: the operator that is divided. tensors: what its channels run through, last first."""
+class _Group:
+    """tensors: whose channels are scaled alike. writers: divided; readers, with what they read."""
 
-    writer: Node
+    axis: int
     tensors: list[Node] = field(default_factory=list)
-    readers: list[Node] = field(default_factory=list)
+    writers: list[Node] = field(default_factory=list)
+    readers: list[tuple[Node, Node]] = field(default_factory=list)
 
 
 def equalized(exported: ExportedProgram, rows: Sequence[Arrays]) -> tuple[ExportedProgram, int]:
-    """The program, and how many tensors of it were equalized."""
+    """The program, and how many tensors, or streams, of it were equalized."""
     if exported.graph_signature.buffers_to_mutate:
         return exported, 0  # the calibration would leave its traces in them
     module = cast(Any, exported.module())
@@ -58,46 +62,78 @@ def equalized(exported: ExportedProgram, rows: Sequence[Arrays]) -> tuple[Export
     def own(node: Any) -> bool:
         return isinstance(node, Node) and node.op == "get_attr" and readers[node.target] == 1
 
-    pairs = [p for n in module.graph.nodes if n.target in READS if (p := _pair(n, own))]
-    if not pairs:
+    groups: list[_Group] = []
+    for axis, writers in WRITERS.items():
+        for n in module.graph.nodes:
+            if n.target in writers and not any(n in g.tensors for g in groups):
+                groups += _group(n, axis, own)
+    if not groups:
         return exported, 0
-    ranges = _Ranges(module, {p.tensors[0]: p.writer.target is CONV for p in pairs})
+    ranges = _Ranges(module, {t: g.axis for g in groups for _, t in g.readers})
     with torch.no_grad():
         for row in rows:
             ranges.run(*map(torch.from_numpy, row))
-        for pair in pairs:
-            _scale(module, pair, ranges.largest[pair.tensors[0]])
-    return torch.export.export(module, exported.example_inputs[0]), len(pairs)
+        for group in groups:
+            read = [ranges.largest[t] for _, t in group.readers]
+            _scale(module, group, torch.stack(read).amax(0))
+    return torch.export.export(module, exported.example_inputs[0]), len(groups)
 
 
-def _pair(writer: Node, own: Any) -> _Pair | None:
-    """What can be equalized behind `writer`."""
-    parameters = [argument(writer, name) for name in ("weight", "bias")]
-    if parameters[0] is None or not all(p is None or own(p) for p in parameters):
-        return None
-    if writer.target is NORM and len(cast(Any, argument(writer, "normalized_shape"))) != 1:
-        return None
-    pair = _Pair(writer, [writer])
-    while len(pair.tensors[0].users) == 1:
-        (user,) = pair.tensors[0].users
-        if user.target not in BETWEEN[writer.target]:
-            break
-        pair.tensors.insert(0, user)
-    for user in pair.tensors[0].users:
-        reads = user.target is READS[writer.target] and user.args[0] is pair.tensors[0]
-        if not reads or not own(user.args[1]) or user.args[1] in parameters:
-            return None
-        groups = argument(user, "groups") if user.target is CONV else 1
-        if groups != 1 and not groups == user.meta["val"].shape[1] == writer.meta["val"].shape[1]:
-            return None
-        pair.readers.append(user)
-    return pair if pair.readers else None
+def _group(first: Node, axis: int, own: Callable[[Any], bool]) -> list[_Group]:
+    """What is scaled together with what `first` writes; nothing if that cannot be."""
+    group, left = _Group(axis), [first]
+    while left:
+        tensor = left.pop()
+        if tensor in group.tensors:
+            continue
+        group.tensors.append(tensor)
+        if tensor.target is ADD:
+            if not _like(tensor, *tensor.args) or argument(tensor, "alpha") != 1:
+                return []
+            left += tensor.args  # type: ignore[arg-type]
+        elif tensor.target in BETWEEN[axis]:
+            left.append(cast(Node, tensor.args[0]))
+        elif _writes(tensor, axis, own):
+            group.writers.append(tensor)
+        else:
+            return []
+        for user in tensor.users:
+            if user.target is ADD or user.target in BETWEEN[axis]:
+                left.append(user)
+            elif _reads(user, tensor, axis, own):
+                group.readers.append((user, tensor))
+            else:
+                return []
+    return [group] if group.readers else []
+
+
+def _like(tensor: Node, *others: Any) -> bool:
+    """Whether all are tensors of one shape: what is broadcast has channels of its own."""
+    shapes = [n.meta["val"].shape for n in (tensor, *others) if isinstance(n, Node)]
+    return len(shapes) == 3 and len({*shapes}) == 1
+
+
+def _writes(n: Node, axis: int, own: Callable[[Any], bool]) -> bool:
+    if n.target not in WRITERS[axis]:
+        return False
+    if n.target is NORM and len(cast(Any, argument(n, "normalized_shape"))) != 1:
+        return False
+    weight, bias = argument(n, "weight"), argument(n, "bias")
+    return own(weight) and (bias is None or own(bias))
+
+
+def _reads(n: Node, tensor: Node, axis: int, own: Callable[[Any], bool]) -> bool:
+    """Each channel by weights of its own."""
+    if n.target is not READER[axis] or n.args[0] is not tensor or not own(n.args[1]):
+        return False
+    groups = argument(n, "groups") if axis == 1 else 1
+    return groups == 1 or groups == n.meta["val"].shape[1] == tensor.meta["val"].shape[1]
 
 
 class _Ranges(Interpreter):
     """largest: of each tensor of `wanted`, the largest value of each channel so far."""
 
-    def __init__(self, module: Any, wanted: dict[Node, bool]) -> None:
+    def __init__(self, module: Any, wanted: dict[Node, int]) -> None:
         super().__init__(module)
         self._wanted = wanted
         self.largest: dict[Node, Tensor] = {}
@@ -105,16 +141,16 @@ class _Ranges(Interpreter):
     def run_node(self, n: Node) -> Any:
         result = super().run_node(n)
         if n in self._wanted:
-            channels = result.movedim(1 if self._wanted[n] else -1, 0).flatten(1)
+            channels = result.movedim(self._wanted[n], 0).flatten(1)
             found = channels.abs().amax(1)
             before = self.largest.get(n, found)
             self.largest[n] = torch.maximum(found, before)
         return result
 
 
-def _scale(module: Any, pair: _Pair, largest: Tensor) -> None:
+def _scale(module: Any, group: _Group, largest: Tensor) -> None:
     """Divide what writes the channels, and multiply what reads them."""
-    reads = [(r.args[1], r) for r in pair.readers]
+    reads = [(r.args[1], r) for r, _ in group.readers]
     read = torch.stack(
         [_by_channel(_value(module, w), r).flatten(1).abs().amax(1) for w, r in reads]
     ).amax(0)
@@ -124,8 +160,8 @@ def _scale(module: Any, pair: _Pair, largest: Tensor) -> None:
     wanted = torch.log2(largest / read) / 2
     middle = wanted[known].median()  # a factor of all channels gains nothing
     steps = torch.where(known, wanted - middle, 0).round().clamp(-FURTHEST, FURTHEST)
-    for name in ("weight", "bias"):
-        if (parameter := argument(pair.writer, name)) is not None:
+    for writer, name in product(group.writers, ("weight", "bias")):
+        if (parameter := argument(writer, name)) is not None:
             value = _value(module, parameter)
             _set(module, parameter, value / torch.exp2(_along(steps, value)))
     for weight, reader in reads:

@@ -76,6 +76,41 @@ def test_planted_scales_are_undone_and_nothing_is_lost():
         assert torch.equal(after.module()(torch.from_numpy(row)), value)
 
 
+class Stream(nn.Module):
+    """Two residual blocks, and what comes before and after."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.head = nn.Conv2d(3, 16, 3), nn.Conv2d(16, 8, 1)
+        self.narrow = nn.ModuleList(nn.Conv2d(16, 4, 1) for _ in range(2))
+        self.wide = nn.ModuleList(nn.Conv2d(4, 16, 1) for _ in range(2))
+        scales = 2.0 ** torch.randint(-6, 7, (16,))
+        with torch.no_grad():
+            for writer in (self.stem, *self.wide):
+                writer.weight *= scales.reshape(-1, 1, 1, 1)
+                writer.bias *= scales
+            for reader in (self.head, *self.narrow):
+                reader.weight /= scales.reshape(-1, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.stem(x).relu()
+        for narrow, wide in zip(self.narrow, self.wide, strict=True):
+            y = y + wide(nn.functional.gelu(narrow(y)))
+        return self.head(y)
+
+
+def test_a_residual_stream_is_scaled_as_a_whole():
+    program = exported(Stream())
+    after, count = equalized(exported(Stream()), rows())
+    assert count == 1
+    assert max(spread(program)) > 20
+    assert max(spread(after)) < 5
+    for (row,) in rows(1):
+        x = torch.from_numpy(row)
+        assert torch.equal(after.module()(x), program.module()(x))
+
+
 class Shared(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -94,6 +129,8 @@ class Shared(nn.Module):
         lambda m, x: m.other(nn.functional.relu6(m.conv(x))),
         lambda m, x: m.conv(x).relu(),
         lambda m, x: m.grouped(m.conv(x).relu()),
+        lambda m, x: m.other(m.conv(x) + x),
+        lambda m, x: m.other(m.conv(x) + m.linear.weight),
         lambda m, x: m.linear(m.norm(x)),
     ],
     ids=[
@@ -103,6 +140,8 @@ class Shared(nn.Module):
         "ReLU6",
         "no reader",
         "two each",
+        "another writer",
+        "broadcast",
         "norm of two axes",
     ],
 )
