@@ -37,7 +37,7 @@ class Simulation(Interpreter):
         self.static = precision == "w8a8"
         nodes = [n for n in module.graph.nodes if n.target in PRODUCTS[precision]]
         weights = {n: learnt(module, n.args[1]) for n in nodes}
-        self.products = {n: _on_levels(w) for n, w in weights.items() if w is not None}
+        self.products = {n: on_levels(w) for n, w in weights.items() if w is not None}
         self.blocks = blocks([module_path(n) for n in self.products])
         self.rounded: Collection[str] = ()
         self.seen: Seen | None = None
@@ -83,8 +83,7 @@ class Simulation(Interpreter):
         low, high = min(0.0, float(x.min())), max(0.0, float(x.max()))
         if self.static:
             low, high = self.ranges[place]
-        step = max(high - low, 1e-12) / 255
-        return ((x / step).round() * step).clamp(low, high)
+        return on_steps(x, low, high)
 
 
 def blocks(paths: Sequence[str]) -> list[str]:
@@ -113,7 +112,14 @@ def learnt(module: Any, weight: Any) -> Tensor | None:
     return None if len(value.reshape(-1)[:4096].unique()) <= 2 else value
 
 
-def _on_levels(weight: Tensor) -> Tensor:
+def on_steps(x: Tensor, low: float, high: float) -> Tensor:
+    """Rounded to 255 even steps of the range, 0 being one, and clipped to it."""
+    step = max(high - low, 1e-12) / 255
+    return ((x / step).round() * step).clamp(low, high)
+
+
+def on_levels(weight: Tensor) -> Tensor:
+    """Rounded to 255 even steps of each output channel, as many below 0 as above."""
     step = weight.flatten(1).abs().amax(1).clamp(min=1e-12) / 127
     step = step.reshape(-1, *[1] * (weight.dim() - 1))
     return (weight / step).round() * step

@@ -69,7 +69,7 @@ def test_planted_scales_are_undone_and_nothing_is_lost():
     before = exported(spoilt)
     expected = [before.module()(torch.from_numpy(r)) for (r,) in rows(1)]
     after, count = equalized(exported(spoilt), rows())
-    assert count == 3
+    assert count == 2, "of three pairs the second is balanced"
     assert max(spread(exported(Chain(spoilt=True)))) > 20
     assert max(spread(after)) < 5
     for (row,), value in zip(rows(1), expected, strict=True):
