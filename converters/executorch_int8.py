@@ -41,7 +41,7 @@ def quantized(
         least_to_most = MinMaxObserver.with_args(eps=2**-12)
         spec = replace(config.input_activation, observer_or_fake_quant_ctr=least_to_most)
         config = replace(config, input_activation=spec, output_activation=spec)
-    quantizer = XNNPACKQuantizer().set_filter_function(lambda node: _gains(module, node))
+    quantizer = XNNPACKQuantizer().set_filter_function(lambda node: gains(module, node))
     quantizer.set_operator_type(torch.ops.aten.linear.default, config)
     rows = [tuple(t.numpy() for t in program.inputs)]
     if static:
@@ -55,7 +55,7 @@ def quantized(
     return torch.export.export(convert_pt2e(prepared), program.inputs)
 
 
-def _gains(module: Any, node: "Node") -> bool:
+def gains(module: Any, node: "Node") -> bool:
     """Whether an operator with a weight is the model's, and faster in 8 bits."""
     import torch
 

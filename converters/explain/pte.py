@@ -70,7 +70,7 @@ def read(file: Path) -> list[Placed]:
 def constants(file: Path) -> Iterable[tuple[str, int]]:
     """Of each constant, type and count of numbers: XNNPACK's name for it, or ExecuTorch's."""
     program, plan = _plan(file)
-    for graph in _xnn_graphs(_blobs(program, plan)):
+    for graph in _xnn_graphs(program, plan):
         for x in graph.get("xvalues", []):
             value = x["xvalue_union"].get("tensor_value", x["xvalue_union"])
             if value["constant_buffer_idx"]:
@@ -90,7 +90,7 @@ def _plan(file: Path) -> tuple[Any, Any]:
 
 
 def _placed(program: Any, plan: Any) -> Iterable[Placed]:
-    graphs = _xnn_graphs(_blobs(program, plan))
+    graphs = _xnn_graphs(program, plan)
     partition = -1
     for c, chain in enumerate(plan.chains):
         for i, instruction in enumerate(chain.instructions):
@@ -109,13 +109,6 @@ def _placed(program: Any, plan: Any) -> Iterable[Placed]:
                         yield Placed(named, (c, i), handle if handle != NONE else None, result)
                 case "KernelCall":
                     yield Placed(_outside(plan, call, _where(frames)), (c, i))
-
-
-def _blobs(program: Any, plan: Any) -> list[bytes]:
-    return [
-        program.backend_delegate_data[d.processed.index].data if "Xnnpack" in d.id else b""
-        for d in plan.delegates
-    ]
 
 
 def _where(frames: list[Any]) -> str:
@@ -222,11 +215,15 @@ def _datatype(value: dict[str, Any]) -> str:
 _KERNELS = ("kernel", "pooling")
 
 
-def _xnn_graphs(blobs: list[bytes]) -> list[dict[str, Any]]:
-    """Each blob's graph as plain values, by the schema and the flatc that come with ExecuTorch."""
+def _xnn_graphs(program: Any, plan: Any) -> list[dict[str, Any]]:
+    """Each delegate's graph as plain values, by the schema and flatc that come with ExecuTorch."""
     from executorch.backends.xnnpack.serialization import xnnpack_graph_serialize as xnn
     from executorch.exir._serialize._flatbuffer import _run_flatc
 
+    blobs = [
+        program.backend_delegate_data[d.processed.index].data if "Xnnpack" in d.id else b""
+        for d in plan.delegates
+    ]
     graphs: list[dict[str, Any]] = [{} for _ in blobs]
     with tempfile.TemporaryDirectory(prefix="edgevit-") as scratch:
         folder = Path(scratch)
