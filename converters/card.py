@@ -1,7 +1,8 @@
 """The card: a JSON file beside each artifact that says what it is and what was checked.
 
 schema       1; a reader refuses a larger one
-artifact     file name, sha256, size in bytes
+artifact     file name, sha256, size in bytes; where weights are to be stored in 8 bits or fewer,
+             `bits`: how many of its numbers are stored in how many
 target       executorch, tflite, coreml, onnx
 executes     what the runtime really computes in this precision, in words
 recipe       everything chosen: model, weights, classes, size, seed, precision ...

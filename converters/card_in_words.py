@@ -13,6 +13,7 @@ def in_words(card: Card) -> dict[str, str]:
     report = card.rewrites or {"applied": {}, "left_alone": None}
     return {
         "size": f"{card.artifact['bytes'] / 1e6:.1f} MB",
+        **({"stored": _shares(bits)} if (bits := card.artifact.get("bits")) else {}),
         "sha256": str(card.artifact["sha256"]),
         "target": f"{card.target}, {card.executes}",
         "model": f"{card.model['name']}, {card.model['parameters']:,} parameters, "
@@ -33,6 +34,12 @@ def in_words(card: Card) -> dict[str, str]:
         "outside": ", ".join(f"{n} {op}" for op, n in outside.items()) or "nothing",
         "tools": ", ".join(f"{k} {v}" for k, v in card.tools.items()),
     }
+
+
+def _shares(bits: dict[str, int]) -> str:
+    """ "of its numbers 5.2% in 32 bits, 94.8% in 8 bits"."""
+    whole = sum(bits.values())
+    return "of its numbers " + ", ".join(f"{n / whole:.1%} in {b} bits" for b, n in bits.items())
 
 
 def _ports(ports: list[dict[str, Any]]) -> str:

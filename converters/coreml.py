@@ -40,13 +40,14 @@ class CoreML:
         "w4": "weights from palettes of 16, one for 4 channels; fp16 activations" + _EVALUATED,
         "w4-sparse": "half of the weights zero, the others as w4; fp16 activations" + _EVALUATED,
     }
+    in_half = ("fp16", *OLDEST)
 
     def lower(self, program: "Program", file: Path, *, precision: str, ios: int) -> None:
         require("coreml", self.needs)
         ct = _coremltools()
         _register_channel_norm()
         coreml_scales.register()
-        half = precision != "fp32"
+        half = precision in self.in_half
         model = ct.convert(
             program.exported.run_decompositions({}),
             minimum_deployment_target=getattr(ct.target, f"iOS{ios}"),

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgevit.recipe import INTEGER
 
-from . import executorch_int8
+from . import executorch_int8, executorch_weights
 from .pte_paths import with_paths
 from .repairs import (
     group_norm_by_layer_norm,
@@ -37,8 +37,12 @@ class ExecuTorch:
         "w8a8": "int8 weights, a scale for each channel, and int8 activations over calibrated "
         "ranges in convolutions and linear layers; depthwise ones of over 9 taps, and all else, in "
         "fp32",
+        "w4": "4-bit weights, a scale for 32 of a row, or 8-bit ones where 32 does not divide it, "
+        "in linear layers; what they read is quantized to 8 bits as it comes, row by row; "
+        "convolutions and all else in fp32",
         "fp16": "fp16 inputs, weights, activations and outputs; XNNPACK may accumulate in fp32",
     }
+    in_half = ("fp16",)
 
     def lower(self, program: "Program", file: Path, *, precision: str, ios: int) -> None:
         require("executorch", self.needs)
@@ -55,6 +59,8 @@ class ExecuTorch:
         exported = replaced(program.exported, repairs)
         if precision in INTEGER:
             exported = executorch_int8.quantized(exported, program, static=precision == "w8a8")
+        elif precision == "w4":
+            exported = executorch_weights.in_four_bits(exported, program.inputs)
         _softmax_along_rows()
         edge = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
         file.write_bytes(with_paths(edge.to_executorch()))

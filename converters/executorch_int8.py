@@ -44,7 +44,7 @@ def quantized(
         spec = replace(config.input_activation, observer_or_fake_quant_ctr=least_to_most)
         config = replace(config, input_activation=spec, output_activation=spec)
     quantizer = XNNPACKQuantizer().set_filter_function(
-        lambda node: _gains(module, node) and not program.kept(module_path(node))
+        lambda node: gains(module, node) and not program.kept(module_path(node))
     )
     quantizer.set_operator_type(torch.ops.aten.linear.default, config)
     rows = [tuple(t.numpy() for t in program.inputs)]
@@ -59,7 +59,7 @@ def quantized(
     return torch.export.export(convert_pt2e(prepared), program.inputs)
 
 
-def _gains(module: Any, node: "Node") -> bool:
+def gains(module: Any, node: "Node") -> bool:
     """Whether an operator with a weight is the model's, and faster in 8 bits."""
     import torch
 

@@ -8,7 +8,6 @@ from typing import Any
 from edgevit import calibration
 from edgevit.errors import InputError
 from edgevit.program import Program
-from edgevit.recipe import in_half
 
 from .equalize import equalized
 from .rewrites import AFTER_FP16, BEFORE_FP16
@@ -54,16 +53,16 @@ def ready(
 ) -> tuple[Program, dict[str, Any] | None]:
     """The program as the target's converter gets it, and what was done to it."""
     chosen = find(target)
-    names = tuple(rewrites or ())
+    names, half = tuple(rewrites or ()), precision in chosen.in_half
     if rewrites is None:
-        names = (BEFORE_FP16, *chosen.rewrites) if in_half(precision) else chosen.rewrites
+        names = (BEFORE_FP16, *chosen.rewrites) if half else chosen.rewrites
     wanted = rules(names)
     if rewrites is None:
         wanted = Costs.of(target, costs).chosen(wanted)
     report = None
     if wanted:
         exported, done = rewrite(loaded.exported, wanted)
-        if rewrites is None and in_half(precision):
+        if rewrites is None and half:
             exported, lifted = rewrite(exported, rules([AFTER_FP16]))
             done = replace(done, applied=done.applied | lifted.applied)
         loaded, report = replace(loaded, exported=exported), asdict(done)

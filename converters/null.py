@@ -17,6 +17,7 @@ class Null:
     runs_here = True
     rewrites = ()
     executes: ClassVar[dict[str, str]] = {"fp32": "torch's own fp32 kernels"}
+    in_half = ()
 
     def lower(self, program: "Program", file: Path, *, precision: str, ios: int) -> None:
         import torch

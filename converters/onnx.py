@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgevit.recipe import INTEGER
 
-from . import onnx_int8
+from . import onnx_int8, onnx_weights
 from .repairs import group_norm_by_means, replaced
 from .rewrites import NAMES
 from .target import Array, Loaded, Placement, Tensor, require
@@ -31,9 +31,14 @@ class Onnx:
         "quantized as it comes; convolutions and all else in fp32",
         "w8a8": "int8 weights, a scale for each channel, and uint8 activations over calibrated "
         "ranges in convolutions and matrix products; all else in fp32",
+        "w8": "8-bit weights, scale and zero point for each channel, in convolutions and matrix "
+        "products, unpacked when the file is loaded; fp32 kernels",
+        "w4": "4-bit weights, scale and zero point for 32 of a column, in matrix products; "
+        "convolutions as in w8; fp32 activations",
         "fp16": "weights and activations declared fp16, inputs and outputs fp32; "
         "ONNX Runtime casts to fp32 for most operators on CPUs without fp16 kernels (x86)",
     }
+    in_half = ("fp16",)
 
     def lower(self, program: "Program", file: Path, *, precision: str, ios: int) -> None:
         require("onnx", self.needs)
@@ -57,6 +62,8 @@ class Onnx:
             onnx.save(model, file)
         elif precision in INTEGER:
             onnx_int8.quantize(file, program, static=precision == "w8a8")
+        elif precision != "fp32":
+            onnx_weights.store(file, bits=int(precision[1:]))
 
     def load(self, file: Path, *, threads: int = 1) -> Loaded:
         require("onnx", ("onnxruntime",))

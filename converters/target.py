@@ -68,6 +68,7 @@ class Target(Protocol):
     needs: ClassVar[tuple[str, ...]]  # importable names; the extra called like the target has them
     rewrites: ClassVar[tuple[str, ...]]  # files of `rewrites/`, in the order they are tried
     executes: ClassVar[dict[str, str]]  # precision → what the runtime really computes
+    in_half: ClassVar[tuple[str, ...]]  # those of them whose activations are fp16
     runs_on_torch: ClassVar[bool]  # whether `load` imports torch
     runs_here: ClassVar[bool]  # whether the runtime is there on this system; `load` works anyway
 

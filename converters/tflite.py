@@ -8,7 +8,7 @@ import numpy as np
 
 from edgevit.recipe import INTEGER
 
-from . import tflite_int8
+from . import tflite_int8, tflite_weights
 from .repairs import implicit_broadcasts, keys_cut_to_size, linear_over_rows
 from .rewrites import NAMES
 from .target import Array, Loaded, Placement, Tensor, require
@@ -30,8 +30,14 @@ class TFLite:
         "is quantized as it comes; convolutions and all else in fp32",
         "w8a8": "int8 weights, a scale for each channel, and int8 activations over calibrated "
         "ranges in convolutions and fully connected layers; depthwise ones and all else in fp32",
+        "w8": "int8 weights, a scale for each channel, unpacked when the file is loaded; "
+        "fp32 kernels",
+        "w4": "4-bit weights, a scale for 32 of a row, in fully connected layers; what they read "
+        "is quantized to 8 bits as it comes; rows that 32 does not divide and convolutions as in "
+        "w8, all else in fp32",
         "fp16": "weights stored in fp16; fp32 kernels unless the app asks its delegate for fp16",
     }
+    in_half = ("fp16",)
 
     def lower(self, program: "Program", file: Path, *, precision: str, ios: int) -> None:
         require("tflite", self.needs)
@@ -43,6 +49,8 @@ class TFLite:
             _store_weights_in_half(file)
         elif precision in INTEGER:
             tflite_int8.quantize(file, program, static=precision == "w8a8")
+        elif precision != "fp32":
+            tflite_weights.store(file, bits=int(precision[1:]))
 
     def load(self, file: Path, *, threads: int = 1) -> Loaded:
         require("tflite", ("ai_edge_litert",))

@@ -10,8 +10,8 @@ from .errors import InputError
 from .lookup import lookup
 
 # Weights and activations in fp32; products of 8-bit integers, activations quantized as they come
-# (dyn8) or over ranges found beforehand (w8a8), all else in fp32; activations in fp16; the same,
-# weights in so many bits.
+# (dyn8) or over ranges found beforehand (w8a8), all else in fp32; activations in fp16; weights in
+# so many bits, and activations as the target computes best.
 INTEGER = ("dyn8", "w8a8")
 PRECISIONS = dict.fromkeys(("fp32", *INTEGER, "fp16", "w8", "w6", "w4", "w4-sparse"))
 RANDOM = "random"  # noise, to calibrate with
@@ -129,11 +129,6 @@ class Recipe:
         """The user's Python file, when the model is one."""
         place, _, _ = self.model.rpartition(":")
         return Path(place) if place.endswith(".py") else None
-
-
-def in_half(precision: str) -> bool:
-    """Whether activations are fp16."""
-    return precision != "fp32" and precision not in INTEGER
 
 
 def chosen_by(words: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ NO_PATHS = "it names no modules; one that edgevit converts does"
 HEADER = b"XH00"  # at byte 4: a header tells where in the blob the graph's flatbuffer lies
 NONE = 65535  # XNNPACK's debug handle of what the converter put in between
 BYTES = {"fp16": 2, "bf16": 2, "qint8": 1, "quint8": 1, "qcint8": 1, "qdint8": 1, "qpint8": 1}
+BYTES |= {"qcint4": 1, "qbint4": 1}  # half of one
 WIDTHS = {"BYTE": 1, "CHAR": 1, "BOOL": 1, "SHORT": 2, "HALF": 2, "BFLOAT16": 2, "LONG": 8}
 WIDTHS |= {"DOUBLE": 8}
 FLOATS = ("FLOAT", "HALF", "BFLOAT16")
@@ -66,6 +67,19 @@ def read(file: Path) -> list[Placed]:
     return list(_placed(*_plan(file)))
 
 
+def constants(file: Path) -> Iterable[tuple[str, int]]:
+    """Of each constant, type and count of numbers: XNNPACK's name for it, or ExecuTorch's."""
+    program, plan = _plan(file)
+    for graph in _xnn_graphs(program, plan):
+        for x in graph.get("xvalues", []):
+            value = x["xvalue_union"].get("tensor_value", x["xvalue_union"])
+            if value["constant_buffer_idx"]:
+                yield _datatype(value), prod(value.get("dims", []))
+    for value in (v.val for v in plan.values):
+        if type(value).__name__ == "Tensor" and value.data_buffer_idx:
+            yield value.scalar_type.name, prod(value.sizes)
+
+
 def _plan(file: Path) -> tuple[Any, Any]:
     """The program and its method `forward`, or the first."""
     from executorch.exir._serialize._program import deserialize_pte_binary
@@ -76,11 +90,7 @@ def _plan(file: Path) -> tuple[Any, Any]:
 
 
 def _placed(program: Any, plan: Any) -> Iterable[Placed]:
-    blobs = [
-        program.backend_delegate_data[d.processed.index].data if "Xnnpack" in d.id else b""
-        for d in plan.delegates
-    ]
-    graphs = _xnn_graphs(blobs)
+    graphs = _xnn_graphs(program, plan)
     partition = -1
     for c, chain in enumerate(plan.chains):
         for i, instruction in enumerate(chain.instructions):
@@ -170,8 +180,7 @@ def _inside(graph: dict[str, Any], partition: int) -> Iterable[tuple[Node, int, 
     for x in graph.get("xvalues", []):
         value = x["xvalue_union"]
         value = value.get("tensor_value", value)
-        dtype = str(value["datatype"]).removeprefix("xnn_datatype_")
-        values[value["id_out"]] = (value.get("dims", []), BYTES.get(dtype, 4))
+        values[value["id_out"]] = (value.get("dims", []), BYTES.get(_datatype(value), 4))
     for x in graph.get("xnodes", []):
         op, node = x["xnode_union_type"].removeprefix("XNN"), x["xnode_union"]
         # 2**32 - 1 is "no tensor", of a missing bias.
@@ -199,14 +208,22 @@ def _inside(graph: dict[str, Any], partition: int) -> Iterable[tuple[Node, int, 
         yield made, x["debug_handle"], node.get("output_id", -1)
 
 
+def _datatype(value: dict[str, Any]) -> str:
+    return str(value["datatype"]).removeprefix("xnn_datatype_")
+
+
 _KERNELS = ("kernel", "pooling")
 
 
-def _xnn_graphs(blobs: list[bytes]) -> list[dict[str, Any]]:
-    """Each blob's graph as plain values, by the schema and the flatc that come with ExecuTorch."""
+def _xnn_graphs(program: Any, plan: Any) -> list[dict[str, Any]]:
+    """Each delegate's graph as plain values, by the schema and flatc that come with ExecuTorch."""
     from executorch.backends.xnnpack.serialization import xnnpack_graph_serialize as xnn
     from executorch.exir._serialize._flatbuffer import _run_flatc
 
+    blobs = [
+        program.backend_delegate_data[d.processed.index].data if "Xnnpack" in d.id else b""
+        for d in plan.delegates
+    ]
     graphs: list[dict[str, Any]] = [{} for _ in blobs]
     with tempfile.TemporaryDirectory(prefix="edgevit-") as scratch:
         folder = Path(scratch)

@@ -13,7 +13,7 @@ from typing import Any
 
 from .. import sandbox
 from ..converters.target import TARGETS, find, require
-from ..errors import ChildError, EdgevitError
+from ..errors import ChildError, EdgevitError, UnknownName
 from ..lookup import lookup
 from ..recipe import INTEGER, Recipe
 from ..staging import explained, staging
@@ -65,7 +65,8 @@ def convert(
         try:
             require(job.target, find(job.target).needs)
             if job.recipe.precision not in find(job.target).executes:
-                lookup("precision", job.recipe.precision, find(job.target).executes)
+                has = ", ".join(find(job.target).executes)
+                raise UnknownName(f"{job.target} has no {job.recipe.precision}; it has {has}")
         except EdgevitError as e:
             done[job] = Outcome(job, error=e)
         else:

@@ -16,6 +16,7 @@ from typing import Any
 from .. import digest
 from ..converters.artifact import ASIDE, Artifact, Session
 from ..converters.card import Card, card_of
+from ..converters.stored import FEW
 from ..converters.target import Placement, find
 from ..converters.tools import tools
 from ..converters.verify import REJECTED, SKIPPED, Agreement, agreement
@@ -76,12 +77,15 @@ class Maker:
         report, placed, agreed = self._best(job, made, log)
         if self.stopped.is_set():
             raise EdgevitError("stopped by Ctrl-C")
+        artifact = {
+            "file": job.place.name,
+            "sha256": digest.of(made),
+            "bytes": digest.size_bytes(made),
+        }
+        if bits := self._stored(job, made, log):
+            artifact["bits"] = bits
         card = Card(
-            artifact={
-                "file": job.place.name,
-                "sha256": digest.of(made),
-                "bytes": digest.size_bytes(made),
-            },
+            artifact=artifact,
             target=job.target,
             executes=find(job.target).executes[job.recipe.precision],
             recipe=job.recipe.as_dict(),
@@ -176,6 +180,16 @@ class Maker:
                 "edgevit.converters.lowering:placement", target=job.target, file=made
             )
         return report, placed
+
+    def _stored(self, job: Job, made: Path, log: Path) -> dict[str, int]:
+        """In how many bits its numbers are, where the precision says that they are few."""
+        if job.recipe.precision not in FEW:
+            return {}
+        with self.limits.child(log) as child:
+            found: dict[str, int] = child.call(
+                "edgevit.converters.stored:stored", file=made, precision=job.recipe.precision
+            )
+        return found
 
     def _agreement(self, job: Job, made: Path, log: Path) -> Agreement:
         """How `made` agrees with the model, computed in its own runtime."""

@@ -110,7 +110,8 @@ def quantize(
         watch("blocks", "done")
         blocks = tuple(Block.from_dict(d) for d in found["blocks"])
         noisiest = [b.path for b in by_noise(blocks)]
-        kept = max(len(found["lost"]) - 1, 0)
+        most_kept = len(noisiest) - 1  # with one more it is fp32
+        kept = min(max(len(found["lost"]) - 1, 0), most_kept)
         while True:
             keep = tuple(noisiest[:kept])
             outcomes = _files(replace(recipe, keep=keep), target, out, limits, watch)
@@ -120,7 +121,7 @@ def quantize(
                 in_file = _lost(outcomes, rows, labels)
                 watch("count", "done")
             met = None if most is None or in_file is None else in_file <= most
-            if met is not False or kept == len(noisiest):
+            if met is not False or kept == most_kept:
                 break
             kept += 1
     plan = Plan(recipe.title, recipe.precision, keep)

@@ -1,0 +1,65 @@
+"""In how many bits a file's numbers are stored: what a precision claims, read back from the file.
+
+A converter that finds nothing to quantize writes the fp32 file again and says nothing.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from math import prod
+from pathlib import Path
+
+from edgevit.errors import InputError
+
+FEW = ("dyn8", "w8a8", "w8", "w4")  # what is to be stored in 8 bits or fewer
+BITS = {"FLOAT": 32, "FLOAT32": 32, "fp32": 32, "FLOAT16": 16, "HALF": 16, "fp16": 16}
+BITS |= dict.fromkeys(("INT8", "UINT8", "CHAR", "BYTE", "qint8", "qcint8"), 8)
+BITS |= dict.fromkeys(("INT4", "qcint4", "qbint4"), 4)
+
+
+def stored(*, file: str, precision: str) -> dict[str, int]:
+    """Bits → how many of the constants' numbers have so many, most bits first.
+
+    Nothing where the precision claims nothing, or the format keeps it elsewhere; InputError where
+    the precision claims few bits and all numbers have many.
+    """
+    reader = READERS.get(Path(file).suffix)
+    if reader is None or precision not in FEW:
+        return {}
+    found: Counter[int] = Counter()
+    for name, count in reader(Path(file)):
+        if name in BITS:  # all else counts, as shapes do, and is no weight
+            found[BITS[name]] += count
+    if not any(bits <= 8 for bits in found):
+        raise InputError(
+            f"{precision} leaves all {found.total():,} numbers of {Path(file).name} as they are: "
+            "the model has no layer that this target stores in fewer bits; convert it to fp32"
+        )
+    return {str(bits): found[bits] for bits in sorted(found, reverse=True)}
+
+
+def _onnx(file: Path) -> Iterable[tuple[str, int]]:
+    import onnx
+
+    graph = onnx.load(file).graph
+    packed = {n.input[1] for n in graph.node if n.op_type == "MatMulNBits"}  # two in each byte
+    for tensor in graph.initializer:
+        if tensor.name in packed:
+            yield "INT4", 2 * prod(tensor.dims)
+        else:
+            yield onnx.TensorProto.DataType.Name(tensor.data_type), prod(tensor.dims)
+
+
+def _tflite(file: Path) -> Iterable[tuple[str, int]]:
+    from .explain.flatbuffer import parse
+
+    return ((t.dtype, prod(t.shape)) for t in parse(file).tensors if t.constant)
+
+
+def _pte(file: Path) -> Iterable[tuple[str, int]]:
+    from .explain.pte import constants
+
+    return constants(file)
+
+
+# Core ML's forms, palettes and sparse ones among them, are no numbers of one width.
+READERS = {".onnx": _onnx, ".tflite": _tflite, ".pte": _pte}
