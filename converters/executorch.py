@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from edgevit.recipe import INTEGER
-
 from . import executorch_int8, executorch_weights
 from .pte_paths import with_paths
 from .repairs import (
@@ -57,10 +55,12 @@ class ExecuTorch:
             program = export(_in_half(program.exported.module()), half, name=program.facts.name)
             repairs |= layer_norm_in_float()
         exported = replaced(program.exported, repairs)
-        if precision in INTEGER:
-            exported = executorch_int8.quantized(exported, program, static=precision == "w8a8")
-        elif precision == "w4":
-            exported = executorch_weights.in_four_bits(exported, program.inputs)
+        if precision == "w8a8":
+            exported = executorch_int8.quantized(exported, program)
+        elif precision in ("dyn8", "w4"):
+            exported = executorch_weights.stored(
+                exported, program, bits=4 + 4 * (precision == "dyn8")
+            )
         _softmax_along_rows()
         edge = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
         file.write_bytes(with_paths(edge.to_executorch()))

@@ -1,12 +1,9 @@
-"""A program in 8-bit integers for ExecuTorch: XNNPACK's quantizer on what gains by it.
+"""A program in 8-bit integers for ExecuTorch, w8a8: XNNPACK's quantizer on what gains by it.
 
-    w8a8    convolutions and linear layers, over calibrated ranges; not those of one channel each
-            with more than nine taps, which XNNPACK computes slower than in fp32
-    dyn8    linear layers, each row of an activation over its own range
-
-All else stays in fp32: norms cost digits and gain nothing, sums of 8-bit numbers cost some too, and
-GELU and softmax have no 8-bit kernel. Nor is a weight touched that is the graph's and not the
-model's, as the 1/C of a norm: it holds one value, or two.
+Convolutions and linear layers, over calibrated ranges; not those of one channel each with more than
+nine taps, which XNNPACK computes slower than in fp32. All else stays in fp32: norms cost digits and
+gain nothing, sums of 8-bit numbers cost some too, and GELU and softmax have no 8-bit kernel. Nor is
+a weight touched that is the graph's and not the model's, as the 1/C of a norm.
 """
 
 from dataclasses import replace
@@ -26,9 +23,7 @@ if TYPE_CHECKING:
 TAPS = 9
 
 
-def quantized(
-    exported: "ExportedProgram", program: "Program", *, static: bool
-) -> "ExportedProgram":
+def quantized(exported: "ExportedProgram", program: "Program") -> "ExportedProgram":
     import torch
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
         XNNPACKQuantizer,
@@ -38,23 +33,20 @@ def quantized(
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     module: Any = exported.module()
-    config = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=not static)
-    if static:  # ranges from least to largest, as the other targets take them; not histograms
-        least_to_most = MinMaxObserver.with_args(eps=2**-12)
-        spec = replace(config.input_activation, observer_or_fake_quant_ctr=least_to_most)
-        config = replace(config, input_activation=spec, output_activation=spec)
+    config = get_symmetric_quantization_config(is_per_channel=True)
+    # Ranges from least to largest, as the other targets take them; not histograms.
+    least_to_most = MinMaxObserver.with_args(eps=2**-12)
+    spec = replace(config.input_activation, observer_or_fake_quant_ctr=least_to_most)
+    config = replace(config, input_activation=spec, output_activation=spec)
     quantizer = XNNPACKQuantizer().set_filter_function(
         lambda node: gains(module, node) and not program.kept(module_path(node))
     )
-    quantizer.set_operator_type(torch.ops.aten.linear.default, config)
-    rows = [tuple(t.numpy() for t in program.inputs)]
-    if static:
-        quantizer.set_operator_type(torch.ops.aten.conv2d.default, config)
-        assert program.calibration
-        rows = calibration.load(program.calibration)
+    for target in (torch.ops.aten.linear.default, torch.ops.aten.conv2d.default):
+        quantizer.set_operator_type(target, config)
     prepared = prepare_pt2e(module, quantizer)
+    assert program.calibration
     with torch.no_grad():
-        for row in rows:
+        for row in calibration.load(program.calibration):
             prepared(*map(torch.from_numpy, row))
     return torch.export.export(convert_pt2e(prepared), program.inputs)
 
