@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
-from edgevit.errors import MissingRuntime, NotOnThisSystem
+from edgevit.errors import MissingRuntime, NotOnThisSystem, UnknownName
 from edgevit.lookup import lookup
 
 if TYPE_CHECKING:
@@ -96,6 +96,13 @@ def check_host(name: str) -> Target:
             f"{name} files run on macOS only; this system can verify what they say, not time them"
         )
     return target
+
+
+def check_precision(name: str, precision: str) -> None:
+    """UnknownName for what the target's runtime does not execute."""
+    has = find(name).executes
+    if precision not in has:
+        raise UnknownName(f"{name} has no {precision}; it has {', '.join(has)}")
 
 
 def require(target: str, needs: tuple[str, ...]) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import sandbox
-from ..converters.target import TARGETS, find, require
-from ..errors import ChildError, EdgevitError, UnknownName
+from ..converters.target import TARGETS, check_precision, find, require
+from ..errors import ChildError, EdgevitError
 from ..lookup import lookup
 from ..recipe import INTEGER, Recipe
 from ..staging import explained, staging
@@ -64,9 +64,7 @@ def convert(
     for job in wanted:
         try:
             require(job.target, find(job.target).needs)
-            if job.recipe.precision not in find(job.target).executes:
-                has = ", ".join(find(job.target).executes)
-                raise UnknownName(f"{job.target} has no {job.recipe.precision}; it has {has}")
+            check_precision(job.target, job.recipe.precision)
         except EdgevitError as e:
             done[job] = Outcome(job, error=e)
         else:

@@ -16,7 +16,7 @@ import numpy as np
 from .. import calibration
 from ..converters.artifact import Artifact
 from ..converters.plan import Block, Plan, by_noise
-from ..converters.target import check_host, require
+from ..converters.target import check_host, check_precision, require
 from ..errors import InputError
 from ..page import page as html
 from ..pictures import Picture
@@ -54,15 +54,19 @@ class Quantized:
     @property
     def said(self) -> list[str]:
         """Lines below the table."""
-        what = "of accuracy lost" if self.labelled else "get another class than in fp32"
         found = [f"all in 8 bits, simulated: SNR {self.snr_db:.1f} dB"]
         if self.lost:
-            found[0] += f"; of {self.counted} inputs {100 * self.lost[0]:.1f} % {what}"
+            found[0] += f"; {self._loss(self.lost[0])}"
         if self.in_file is not None:
             kept = len(self.plan.keep)
             stay = f"{kept} of {len(self.blocks)} blocks in fp32" if kept else "all in 8 bits"
-            found.append(f"{stay}, the file: {100 * self.in_file:.1f} % {what}")
+            found.append(f"{stay}, the file: {self._loss(self.in_file)}")
         return found
+
+    def _loss(self, share: float) -> str:
+        if self.labelled:
+            return f"{100 * share:.2f} points of accuracy lost on {self.counted} pictures"
+        return f"{100 * share:.1f} % of {self.counted} inputs get another class than in fp32"
 
 
 def quantize(
@@ -81,6 +85,7 @@ def quantize(
     accuracy may fall. None: all blocks are in 8 bits.
     """
     require(target, check_host(target).needs)
+    check_precision(target, recipe.precision)
     recipe = recipe.absolute()
     labels = None
     if pictures and all(p.label is not None for p in pictures):

@@ -35,8 +35,8 @@ def test_the_plan_keeps_the_limit(tmp_path, inputs):
     )  # fmt: skip
     assert found.exit_code == 0, found.output
     assert re.search(r"parts\.4 .*stays in fp32", found.stdout)
-    assert re.search(r"of 64 inputs (?!0\.0)\S+ % get another class", found.stdout)
-    assert "blocks in fp32, the file: 0.0 % get another class" in found.stdout
+    assert re.search(r"; (?!0\.0 )\S+ % of 64 inputs get another class", found.stdout)
+    assert "blocks in fp32, the file: 0.0 % of 64 inputs get another class" in found.stdout
     assert "parts.4.a" in found.stdout
     assert "as fast as fp32" in found.stdout
     file = tmp_path / "net-w8a8.plan.json"
