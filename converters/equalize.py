@@ -122,6 +122,8 @@ def _writes(n: Node, axis: int, own: Callable[[Any], bool]) -> bool:
         return False
     if n.target is NORM and len(cast(Any, argument(n, "normalized_shape"))) != 1:
         return False
+    if n.target is CONV and n.meta["val"].dim() != 4:
+        return False  # without a batch, channels are another axis
     weight, bias = argument(n, "weight"), argument(n, "bias")
     return own(weight) and (bias is None or own(bias))
 
@@ -173,7 +175,8 @@ def _scale(module: Any, group: _Group, ranges: _Ranges) -> bool:
         if (parameter := argument(writer, name)) is not None:
             value = _value(module, parameter)
             _set(module, parameter, value / torch.exp2(_along(steps, value)))
-    for weight, (reader, _) in zip(weights, group.readers, strict=True):
+    for reader, _ in group.readers:  # one may be a writer, too
+        weight = _by_channel(_value(module, reader.args[1]), reader)
         scaled = weight * torch.exp2(_along(steps, weight))
         _set(module, reader.args[1], _by_channel(scaled, reader).contiguous())
     return True

@@ -38,9 +38,7 @@ def quantized(exported: "ExportedProgram", program: "Program") -> "ExportedProgr
     least_to_most = MinMaxObserver.with_args(eps=2**-12)
     spec = replace(config.input_activation, observer_or_fake_quant_ctr=least_to_most)
     config = replace(config, input_activation=spec, output_activation=spec)
-    quantizer = XNNPACKQuantizer().set_filter_function(
-        lambda node: gains(module, node) and not program.kept(module_path(node))
-    )
+    quantizer = XNNPACKQuantizer().set_filter_function(lambda node: gains(module, node, program))
     for target in (torch.ops.aten.linear.default, torch.ops.aten.conv2d.default):
         quantizer.set_operator_type(target, config)
     prepared = prepare_pt2e(module, quantizer)
@@ -51,12 +49,14 @@ def quantized(exported: "ExportedProgram", program: "Program") -> "ExportedProgr
     return torch.export.export(convert_pt2e(prepared), program.inputs)
 
 
-def gains(module: Any, node: "Node") -> bool:
-    """Whether an operator with a weight is the model's, and faster in 8 bits."""
+def gains(module: Any, node: "Node", program: "Program") -> bool:
+    """Whether an operator with a weight is the model's, not kept in fp32, and faster in 8 bits."""
     import torch
 
     if node.target not in (torch.ops.aten.conv2d.default, torch.ops.aten.linear.default):
         return True  # it is asked for their weights and activations, too
+    if program.kept(module_path(node)):
+        return False
     value = learnt(module, node.args[1])
     if value is None:
         return False

@@ -13,7 +13,6 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from .executorch_int8 import gains
-from .rewrites.graph import module_path
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -32,7 +31,7 @@ def stored(exported: "ExportedProgram", program: "Program", *, bits: int) -> "Ex
     linear = torch.ops.aten.linear.default
     for node in module.graph.find_nodes(op="call_function", target=linear):
         weight = node.args[1]
-        if not gains(module, node) or len(weight.users) > 1 or program.kept(module_path(node)):
+        if not gains(module, node, program) or len(weight.users) > 1:
             continue
         value = attrgetter(weight.target)(module)
         if value.numel() <= SMALL:

@@ -7,9 +7,9 @@ from typing import Any
 
 from edgevit import calibration
 from edgevit.errors import InputError
-from edgevit.program import Program
+from edgevit.program import Program, within
 
-from .equalize import equalized
+from .equalize import CONV, LINEAR, equalized
 from .rewrites import AFTER_FP16, BEFORE_FP16
 from .rewrites.choice import Costs
 from .rewrites.graph import module_path
@@ -35,10 +35,10 @@ def lower(
     Returns what the rewrites did, None where there are none.
     """
     loaded = replace(Program.load(Path(program)), keep=tuple(keep))
-    _known(loaded)
     loaded, report = ready(
         loaded, target=target, precision=precision, rewrites=rewrites, costs=costs
     )
+    _known(loaded)
     find(target).lower(loaded, Path(file), precision=precision, ios=ios)
     return report
 
@@ -77,13 +77,15 @@ def ready(
 
 
 def _known(program: Program) -> None:
-    """InputError for a module to keep that the program has not."""
-    paths = {module_path(n) for n in program.exported.graph.nodes}
+    """InputError for a module to keep that has no product in the program, as it is lowered."""
+    products = [n for n in program.exported.graph.nodes if n.target in (CONV, LINEAR)]
+    paths = {module_path(n) for n in products}
     for kept in program.keep:
-        if not any(replace(program, keep=(kept,)).kept(path) for path in paths):
+        if not any(within(path, kept) for path in paths):
             raise InputError(
-                f"{program.facts.name} has no module {kept!r}, which is to stay in fp32: "
-                "the plan is for another model"
+                f"{program.facts.name} has no convolution or linear layer in {kept!r}, which is to "
+                "stay in fp32: the plan is for another model, or its batch norm is folded, and the "
+                "plan names that"
             )
 
 

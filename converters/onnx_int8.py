@@ -70,6 +70,7 @@ def _kept(model: Any, program: "Program") -> Iterator[str]:
     for node in model.graph.node:
         if program.kept(module_path({p.key: p.value for p in node.metadata_props})):
             yield node.name
+            yield f"{node.name}_MatMul"  # what quantize_dynamic makes of a Gemm first
 
 
 def _reader(names: list[str], file: Path) -> Any:

@@ -39,7 +39,8 @@ def store(file: Path, *, bits: int) -> None:
         transposed = any(a.name == "transB" and a.i for a in node.attribute)
         axis = 0 if transposed else CHANNELS[node.op_type] % values.ndim
         name = f"{weight.name}_over_{axis}"
-        if bits == 4 and values.ndim == 2:
+        plain = all(a.name == "transB" or a.f == 1.0 for a in node.attribute)  # not α, β, transA
+        if bits == 4 and values.ndim == 2 and plain:
             constants |= _by_blocks(node, name, np.moveaxis(values, axis, 0))
         else:
             node.input[1] = name

@@ -2,7 +2,7 @@
 
 A plan is a small file that can be read, changed by hand, and used for every target:
 
-    {"model": "mobilenetv2_100", "precision": "w8a8", "keep": ["conv_stem", "blocks.1.0"]}
+    {"model": "mobilenetv2_100", "precision": "w8a8", "keep": ["blocks.1.0", "classifier"]}
 """
 
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from edgevit.errors import InputError
-from edgevit.recipe import Recipe
+from edgevit.recipe import INTEGER, Recipe
 from edgevit.staging import write_text
 
 
@@ -28,6 +28,8 @@ class Plan:
     def read(cls, file: Path) -> Self:
         try:
             d = json.loads(file.read_text(encoding="utf-8"))
+            if not isinstance(d["keep"], list):
+                raise TypeError("keep is no list")
             return cls(str(d["model"]), str(d["precision"]), tuple(map(str, d["keep"])))
         except (OSError, ValueError, TypeError, KeyError) as e:
             raise InputError(f"{file} is no plan of `edgevit quantize`: {e!r}") from None
@@ -39,8 +41,10 @@ class Plan:
         """The recipe with what stays in fp32; InputError for another model or precision."""
         if self.model != recipe.title:
             raise InputError(f"the plan is for {self.model}, not for {recipe.title}")
-        if self.precision not in precisions:
-            raise InputError(f"the plan is for {self.precision}, which was not asked for")
+        if recipe.tome or recipe.embed_preprocess:
+            raise InputError("a plan names modules that merging and --embed-preprocess move")
+        if [p for p in precisions if p in INTEGER] != [self.precision]:
+            raise InputError(f"the plan is for {self.precision}: ask for it, and no other 8 bits")
         return replace(recipe, keep=self.keep)
 
 
@@ -73,7 +77,8 @@ class Block:
 
     @classmethod
     def from_dict(cls, d: dict[str, Any]) -> Self:
-        return cls(**d | {"products": tuple(Product(**p) for p in d["products"])})
+        products = (Product(**p | {"shape": tuple(p["shape"])}) for p in d["products"])
+        return cls(**d | {"products": tuple(products)})
 
 
 def by_noise(found: Sequence[Block]) -> list[Block]:

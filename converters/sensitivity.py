@@ -67,7 +67,13 @@ def study(
         for block in net.blocks
     ]
     lost = []
-    if clean[0].dim() == 2:
+    named = clean[0].shape[1] if clean[0].dim() == 2 else 0
+    if most is not None and max(labels or [1]) >= named:
+        raise InputError(
+            f"a limit counts classes: the model's first output is {[*clean[0].shape]}"
+            + (f", the pictures are in {max(labels) + 1} folders" if labels else "")
+        )
+    if named > 1:
         rows = calibration.load(Path(counted)) if counted else usual
         lost = _lost(net, [b.path for b in by_noise(found)], rows, labels, most)
     return {
@@ -136,7 +142,9 @@ def _products(net: Simulation, rows: Sequence[Arrays]) -> tuple[list[Product], d
                 shape=tuple(weight.shape),
                 low=low,
                 high=high,
-                outlier=float(largest.max() / largest.median().clamp(min=1e-12)),
+                outlier=float(largest.max() / largest[largest > 0].median())
+                if largest.any()
+                else 1.0,
                 own_db=_ratio_db(signal[n], own[n]),
                 here_db=_ratio_db(signal[n], here[n]),
             )

@@ -16,6 +16,8 @@ from edgevit.reference import Arrays
 from .rewrites.graph import module_path
 
 if TYPE_CHECKING:
+    from torch.fx import Node
+
     from edgevit.program import Program
 
 STATIC = ("CONV_2D", "FULLY_CONNECTED")
@@ -55,14 +57,22 @@ def quantize(file: Path, program: "Program", *, static: bool) -> None:
 
 
 def _kept(program: "Program") -> Iterator[str]:
-    """What the names of operators look like that stay in fp32; see explain/tflite.py."""
-    for path in program.keep:
-        steps = [rf"/[^/;]*\.[^/;._]*_{re.escape(step)}" for step in path.split(".")]
-        yield "".join(steps) + "[/;]" if path else r"^(?!serving_default)[^/;]+;"
-    nodes = {n.name: n for n in program.exported.graph.nodes}
-    for i, name in enumerate(program.exported.graph_signature.user_outputs):
-        if name in nodes and program.kept(module_path(nodes[name])):
+    """What the names of operators look like that stay in fp32: the modules around them, as
+    litert-torch writes them, each its class and the last step of its path.
+    """
+    nodes = [n for n in program.exported.graph.nodes if program.kept(module_path(n))]
+    scopes = {"/".join(_steps(n)) for n in nodes if n.op == "call_function"}
+    yield from (rf"(^|;){re.escape(scope)};" for scope in sorted(scopes))
+    outputs = program.exported.graph_signature.user_outputs
+    for i, name in enumerate(outputs):
+        if name in {n.name for n in nodes}:
             yield rf"^serving_default_output_{i}_"  # what writes an output is called like it
+
+
+def _steps(node: "Node") -> Iterator[str]:
+    for path, kind in node.meta["nn_module_stack"].values():
+        name = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
+        yield name + f"_{path.rpartition('.')[2]}" * bool(path)
 
 
 def _named(file: Path, rows: Sequence[Arrays]) -> dict[str, list[dict[str, object]]]:

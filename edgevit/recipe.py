@@ -1,7 +1,7 @@
 """Recipe: everything the user chose that decides what an artifact computes."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
@@ -59,6 +59,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         lookup("precision", self.precision, PRECISIONS)
+        if isinstance(self.tome, str) and not re.fullmatch(SCHEDULE, self.tome):
+            raise InputError(f"tome is {self.tome!r}: give a number, or a word such as 26..0")
         if self.norms is not None:
             lookup("norms", self.norms, NORMS)
             if not self.weights:
@@ -154,3 +156,19 @@ def schedule_of(word: str) -> Tome:
         return word
     counts = tuple(int(n) for n in word.strip("[]").split(","))
     return counts if "[" in word else counts[0]
+
+
+def per_layer(r: int | str | Sequence[int], layers: int) -> list[int]:
+    """How many tokens are to merge in each layer: r, r[i], or from the first to the last number
+    of "26..0" evenly, each to the nearest integer. InputError for another length.
+    """
+    if isinstance(r, str):
+        first, last = map(int, r.split(".."))
+        step = (last - first) / max(layers - 1, 1)
+        return [round(first + i * step) for i in range(layers)]
+    wanted = [r] * layers if isinstance(r, int) else list(r)
+    if len(wanted) != layers or min(wanted, default=0) < 0:
+        raise InputError(
+            f"r is {wanted}: give one number of 0 or more, or one for each of the {layers} layers"
+        )
+    return wanted

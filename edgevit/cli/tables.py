@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from ..recipe import per_layer
+
 if TYPE_CHECKING:
     from ..converters.artifact import Artifact
     from ..converters.rewrites.choice import Costs
@@ -29,8 +31,8 @@ def conversions(outcomes: Sequence["Outcome"], *, verbose: bool) -> list[Table |
     parts = agreements(rows, verbose=verbose)
     card = rows[0][1].card if rows[0][1] else None
     counts = card.model.get("merged") if card else None
-    asked = card.recipe["tome"] if card and counts else None
-    if counts and counts != ([asked] * len(counts) if isinstance(asked, int) else asked):
+    asked = card.recipe["tome"] if card and counts else 0
+    if counts and counts != per_layer(asked, len(counts)):
         said = ", ".join(map(str, counts))
         parts.append(Text(f"fewer tokens merge where too few are left: {said}, block by block"))
     unchanged = sum(o.unchanged for o in made)

@@ -30,6 +30,8 @@ def locate_in(
     A piece is cut and lowered in a child of its own and run in another. One that the converter
     refuses tells nothing, and the cut goes elsewhere; only the whole must be lowered.
     """
+    if card.recipe.get("keep"):
+        raise InputError("the pieces of a file that a plan was for are none; convert without it")
     if card.precision == "w8a8":
         raise InputError("the pieces of a w8a8 file have no ranges of their own; convert to dyn8")
     program, reference = prepared / PROGRAM, prepared / REFERENCE
@@ -86,7 +88,6 @@ def _judged(
         ios=card.recipe["ios"],
         rewrites=[] if alone else card.recipe["rewrites"],
         costs=card.recipe["costs"],
-        keep=card.recipe.get("keep", ()),
     )
     held = Reference.load(reference)
     with Session(made, card.target, threads=1, **asdict(limits)) as session:

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from edgevit.errors import InputError
+from edgevit.recipe import per_layer
 
 from .merge_grid import EfficientFormer, EfficientMod
 from .merge_timm import Timm, refused
 from .merge_timm_rope import TimmRope
 from .merge_transformers import AST, VideoMAE
-from .merging_blocks import Adapter, Form, MergingBlocks, Stack, per_layer, schedule
+from .merging_blocks import Adapter, Form, MergingBlocks, Stack, schedule
 
 FAMILIES: tuple[Adapter, ...] = (
     VideoMAE(),

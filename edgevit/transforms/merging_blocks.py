@@ -160,22 +160,6 @@ class MergingBlocks(nn.Module):
         return x * table[..., d:] + other * table[..., :d]
 
 
-def per_layer(r: int | str | Sequence[int], layers: int) -> list[int]:
-    """How many tokens are to merge in each layer: r, r[i], or from the first to the last number
-    of "26..0" evenly, as in the paper's decreasing schedule. InputError for another length.
-    """
-    if isinstance(r, str):
-        first, last = map(int, r.split(".."))
-        step = (last - first) / max(layers - 1, 1)
-        return [round(first + i * step) for i in range(layers)]
-    wanted = [r] * layers if isinstance(r, int) else list(r)
-    if len(wanted) != layers or min(wanted, default=0) < 0:
-        raise InputError(
-            f"r is {wanted}: give one number of 0 or more, or one for each of the {layers} layers"
-        )
-    return wanted
-
-
 def schedule(
     tokens: int, wanted: Sequence[int], *, protected: int = 0, strict: bool = False
 ) -> list[int]:

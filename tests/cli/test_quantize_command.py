@@ -60,13 +60,16 @@ def test_a_plan_is_for_one_model_and_precision(tmp_path):
     assert Plan.read(file).applied(Recipe("net"), ["fp32", "w8a8"]).keep == ("a.b",)
     for recipe, precisions, said in (
         (Recipe("other"), ["w8a8"], "is for net, not for other"),
-        (Recipe("net"), ["dyn8"], "is for w8a8, which was not asked for"),
+        (Recipe("net"), ["dyn8"], "is for w8a8: ask for it"),
+        (Recipe("net"), ["dyn8", "w8a8"], "and no other 8 bits"),
+        (Recipe("net", tome=3), ["w8a8"], "merging"),
     ):
         with pytest.raises(InputError, match=said):
             Plan.read(file).applied(recipe, precisions)
-    file.write_text('{"model": "net"}')
-    with pytest.raises(InputError, match="no plan of `edgevit quantize`"):
-        Plan.read(file)
+    for text in ('{"model": "net"}', '{"model": "net", "precision": "w8a8", "keep": "a"}'):
+        file.write_text(text)
+        with pytest.raises(InputError, match="no plan of `edgevit quantize`"):
+            Plan.read(file)
 
 
 @pytest.mark.parametrize(

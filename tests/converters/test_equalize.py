@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from edgevit.converters import equalize
 from edgevit.converters.equalize import equalized
 
 SHAPE = (1, 3, 12, 12)
@@ -111,6 +112,24 @@ def test_a_residual_stream_is_scaled_as_a_whole():
         assert torch.equal(after.module()(x), program.module()(x))
 
 
+class Own(Stream):
+    """A stream to which a convolution adds what it reads of it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.stem(x).relu()
+        return self.head(y + self.each(y).relu())
+
+
+def test_what_reads_and_writes_a_stream_is_scaled_twice():
+    net = Own()
+    net.each = nn.Conv2d(16, 16, 1, groups=16)
+    program = exported(net)
+    after, count = equalized(exported(net), rows())
+    assert count == 1
+    x = torch.from_numpy(rows(1)[0][0])
+    assert torch.equal(after.module()(x), program.module()(x))
+
+
 class Shared(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -145,7 +164,8 @@ class Shared(nn.Module):
         "norm of two axes",
     ],
 )
-def test_what_would_change_is_left_alone(function):
+def test_what_would_change_is_left_alone(function, monkeypatch):
+    monkeypatch.setattr(equalize, "WORTH", float("inf"))  # whether or not it gains
     net = Shared()
     net.forward = lambda x: function(net, x)
     program = exported(net)

@@ -85,3 +85,9 @@ def test_a_model_without_products_is_refused(tmp_path):
             labels=None,
             most=None,
         )
+
+
+def test_a_limit_needs_classes_to_count(work):
+    ask = {"target": "onnx", "program": work / PROGRAM, "precision": "w8a8", "counted": None}
+    with pytest.raises(InputError, match=r"\[1, 5\], the pictures are in 6 folders"):
+        study(**ask, labels=[0] * 63 + [5], most=0.1)

@@ -5,9 +5,9 @@ import torch
 
 from edgevit import convert
 from edgevit.errors import InputError
-from edgevit.recipe import Recipe
+from edgevit.recipe import Recipe, per_layer
 from edgevit.transforms.merge import merged, merging_of
-from edgevit.transforms.merging_blocks import per_layer, schedule
+from edgevit.transforms.merging_blocks import schedule
 
 timm = pytest.importorskip("timm")
 
