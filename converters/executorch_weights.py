@@ -12,6 +12,8 @@ one direction, which after a ReLU costs 4 to 10 dB.
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from edgevit.recipe import SMALL
+
 from .executorch_int8 import gains
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
     from edgevit.program import Program
 
-SMALL = 2048  # a weight of fewer numbers stays as it is: nothing would be gained
 BLOCK = 32
 
 

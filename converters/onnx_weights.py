@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from edgevit.recipe import SMALL
+
 CHANNELS = {"Conv": 0, "ConvTranspose": 1, "Gemm": 1, "MatMul": -1}  # a weight's output axis
-SMALL = 2048  # a weight of fewer numbers stays as it is: nothing would be gained
 BLOCK = 32
 Array = np.ndarray
 

@@ -13,10 +13,11 @@ lengths than multiples of 32 are stored as in w8.
 import re
 from pathlib import Path
 
+from edgevit.recipe import SMALL
+
 from .explain.flatbuffer import parse
 
 PRODUCT, BLOCK = "FULLY_CONNECTED", 32
-SMALL = 2048  # a weight of fewer numbers stays as it is: nothing would be gained
 
 
 def store(file: Path, *, bits: int) -> None:

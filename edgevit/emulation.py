@@ -17,7 +17,7 @@ from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
-from .recipe import INTEGER
+from .recipe import INTEGER, SMALL
 
 # Core ML's activations are fp16 in these; a target that keeps them in fp32 errs no more than that.
 HALF = ("fp16", "w8", "w6", "w4", "w4-sparse")
@@ -138,7 +138,7 @@ def _rounded_weights(module: nn.Module, precision: str) -> nn.Module:
     """Weights as a file of that precision stores them, on evenly spaced levels."""
     for p in module.parameters():
         rounded = p.dim() == 2 if precision == "dyn8" else p.dim() > 1
-        if precision in LEVELS and rounded and p.numel() > 2048:
+        if precision in LEVELS and rounded and p.numel() > SMALL:
             p.data = _on_levels(p.data, precision)
     return module.half().float() if precision in HALF else module
 

@@ -51,9 +51,10 @@ def command(
 ) -> None:
     """Put MODEL in 8 bits: what each block costs, and which few are to stay in fp32.
 
-    With a limit, the fewest blocks that keep it stay: first by simulation, then counted in the file
-    itself, on the pictures in --data (with one folder a class in it: accuracy) or on what
-    calibrates. The plan names modules, for all targets. Ends with 3 if no plan keeps the limit.
+    With a limit, blocks go back to fp32, the noisiest first, until it is kept: by simulation, and
+    then counted in the file itself, on the pictures in --data (accuracy, with one folder a class in
+    it) or on what calibrates. The plan names modules, for all targets. Ends with 3 if no plan keeps
+    the limit.
 
     \b
     edgevit quantize mobilenetv2_100 --pretrained --calibrate pictures/ --min-agreement 0.99

@@ -29,6 +29,7 @@ from ..staging import staging, write_text
 from ..template import sharing
 from .convert import Limits, Outcome, Watch, convert
 from .prepared import prepare_recipe
+from .reuse import refuse_strangers
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ def quantize(
     """
     require(target, check_host(target).needs)
     check_precision(target, recipe.precision)
+    refuse_strangers(out, (), force=False)
     recipe = recipe.absolute()
     labels = None
     if pictures and all(p.label is not None for p in pictures):
