@@ -108,7 +108,8 @@ class Recipe:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """As JSON gives it back."""
+        return {k: [*v] if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
     @property
     def title(self) -> str:
