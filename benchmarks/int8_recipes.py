@@ -21,7 +21,7 @@ from typing import Any
 import click
 import numpy as np
 import torch
-from quantization import SHOWN, SIDE, prepared, row_of
+from quantization import SHOWN, SIDE, prepared, recipe_of, row_of
 from rewrites import ONE_LINERS, Inputs
 from rich.console import Console
 from rich.table import Table
@@ -29,7 +29,7 @@ from safetensors.torch import save_file
 from shapes import SHAPES
 from torch import nn
 
-from edgevit import Recipe, convert, models, weights
+from edgevit import convert, models, weights
 from edgevit.converters.target import find
 from edgevit.template import sharing
 
@@ -126,13 +126,7 @@ def measured(file: Path, target: str, calibrate: Path, out: Path) -> list[dict[s
     model = models.build(NAME, num_classes=len(SHAPES), input_size=SIDE)
     weights.load_into(model.module, file)
     images, labels = (t.numpy() for t in prepared(model.preprocess, SHOWN))
-    recipe = Recipe(
-        NAME,
-        weights=str(file),
-        num_classes=len(SHAPES),
-        input_size=SIDE,
-        calibrate=str(calibrate),
-    )
+    recipe = recipe_of(NAME, file, calibrate)
     with sharing():
         made = convert(recipe, to=[target], out=out, precisions=["fp32", "w8a8"])
     files = {o.job.recipe.precision: o.artifact.path for o in made if o.artifact}

@@ -79,6 +79,16 @@ def row_of(name: str, precision: str, target: str, found: Any, plain: Any) -> di
     return row | {"points": points, "low": points - spread, "high": points + spread}
 
 
+def recipe_of(name: str, weights: Path, calibrate: Path) -> Recipe:
+    return Recipe(
+        name,
+        weights=str(weights),
+        num_classes=len(SHAPES),
+        input_size=SIDE,
+        calibrate=str(calibrate),
+    )
+
+
 def measured(name: str, weights: Path, to: tuple[str, ...], out: Path) -> list[dict[str, Any]]:
     torch.manual_seed(1)
     preprocess = models.build(name, num_classes=len(SHAPES), input_size=SIDE).preprocess
@@ -86,13 +96,7 @@ def measured(name: str, weights: Path, to: tuple[str, ...], out: Path) -> list[d
     images, labels = prepared(preprocess, SHOWN)
     file = weights.with_suffix(".npy")
     np.save(file, seen.numpy())
-    recipe = Recipe(
-        name,
-        weights=str(weights),
-        num_classes=len(SHAPES),
-        input_size=SIDE,
-        calibrate=str(file),
-    )
+    recipe = recipe_of(name, weights, file)
     with sharing():
         outcomes = convert(recipe, to=to, out=out / "files", precisions=PRECISIONS)
     rows, plain = [], {}

@@ -25,13 +25,13 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.fx import Interpreter, Node
 
+from edgevit.emulation import on_steps
 from edgevit.reference import Arrays
 
 from .rewrites.graph import argument, aten
-from .simulate import on_levels, on_steps
+from .simulate import CONV, LINEAR, around_zero, on_levels
 
-CONV, LINEAR, NORM = aten.conv2d.default, aten.linear.default, aten.layer_norm.default
-ADD = aten.add.Tensor
+NORM, ADD = aten.layer_norm.default, aten.add.Tensor
 # By the axis of channels: what writes them, what may read them, and between f(c·x) = c·f(x), c > 0.
 WRITERS: dict[int, tuple[Any, ...]] = {1: (CONV,), -1: (LINEAR, NORM)}
 READER: dict[int, Any] = {1: CONV, -1: LINEAR}
@@ -194,10 +194,8 @@ def _noise(module: Any, group: _Group, ranges: _Ranges, steps: Tensor) -> float:
             divided = (x.movedim(group.axis, 0) / torch.exp2(_along(steps, x))).movedim(
                 0, group.axis
             )
-            low, high = min(0.0, float(divided.min())), max(0.0, float(divided.max()))
-            noisy = function(
-                on_steps(divided, low, high), on_levels(scaled), None, *reader.args[3:]
-            )
+            read = on_steps(divided, *around_zero(divided))
+            noisy = function(read, on_levels(scaled), None, *reader.args[3:])
             noise, signal = (
                 t.movedim(group.axis, 0).flatten(1).square().sum(1) for t in (noisy - clean, clean)
             )

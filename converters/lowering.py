@@ -9,12 +9,13 @@ from edgevit import calibration
 from edgevit.errors import InputError
 from edgevit.program import Program, within
 
-from .equalize import CONV, LINEAR, equalized
+from .equalize import equalized
 from .rewrites import AFTER_FP16, BEFORE_FP16
 from .rewrites.choice import Costs
 from .rewrites.graph import module_path
 from .rewrites.merging import without_operator
 from .rewrites.rule import rewrite, rules
+from .simulate import CONV, LINEAR
 from .target import find
 
 

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+
 from edgevit.errors import InputError
 from edgevit.recipe import INTEGER, Recipe
 from edgevit.staging import write_text
@@ -79,6 +81,13 @@ class Block:
     def from_dict(cls, d: dict[str, Any]) -> Self:
         products = (Product(**p | {"shape": tuple(p["shape"])}) for p in d["products"])
         return cls(**d | {"products": tuple(products)})
+
+
+def lost(before: np.ndarray, after: np.ndarray, labels: Sequence[int] | None) -> float:
+    """The share of classes that changed; with labels, of those that are right no more."""
+    if labels is None:
+        return float((before != after).mean())
+    return float((before == labels).mean() - (after == labels).mean())
 
 
 def by_noise(found: Sequence[Block]) -> list[Block]:

@@ -22,7 +22,7 @@ from edgevit.program import Program, within
 from edgevit.reference import Arrays, spread
 
 from .lowering import ready
-from .plan import Block, Product, by_noise
+from .plan import Block, Product, by_noise, lost
 from .rewrites.graph import module_path
 from .simulate import CONV, Simulation
 
@@ -66,7 +66,7 @@ def study(
         )
         for block in net.blocks
     ]
-    lost = []
+    shares = []
     named = clean[0].shape[1] if clean[0].dim() == 2 else 0
     if most is not None and max(labels or [1]) >= named:
         raise InputError(
@@ -75,15 +75,15 @@ def study(
         )
     if named > 1:
         rows = calibration.load(Path(counted)) if counted else usual
-        lost = _lost(net, [b.path for b in by_noise(found)], rows, labels, most)
+        shares = _shares(net, [b.path for b in by_noise(found)], rows, labels, most)
     return {
         "blocks": [asdict(b) for b in found],
         "snr_db": snr_db(net.blocks),
-        "lost": lost,
+        "lost": shares,
     }
 
 
-def _lost(
+def _shares(
     net: Simulation,
     noisiest: Sequence[str],
     rows: Sequence[Arrays],
@@ -94,16 +94,12 @@ def _lost(
         net.rounded = rounded
         return np.array([int(net.answer(row).argmax()) for row in rows])
 
-    plain, lost = classes(()), []
+    plain, found = classes(()), []
     for kept in range(len(noisiest) + 1):
-        answers = classes(noisiest[kept:])
-        if labels is None:
-            lost.append(float((answers != plain).mean()))
-        else:
-            lost.append(float((plain == labels).mean() - (answers == labels).mean()))
-        if most is None or lost[-1] <= most:
+        found.append(lost(plain, classes(noisiest[kept:]), labels))
+        if most is None or found[-1] <= most:
             break
-    return lost
+    return found
 
 
 def _products(net: Simulation, rows: Sequence[Arrays]) -> tuple[list[Product], dict[str, int]]:

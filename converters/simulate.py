@@ -15,13 +15,14 @@ from torch import Tensor
 from torch.fx import Interpreter, Node
 from torch.utils._pytree import tree_leaves
 
+from edgevit.emulation import on_steps
 from edgevit.program import within
 from edgevit.reference import Arrays
 
 from .rewrites.graph import aten, module_path
 
-CONV = aten.conv2d.default
-PRODUCTS = {"dyn8": (aten.linear.default,), "w8a8": (aten.linear.default, CONV)}
+CONV, LINEAR = aten.conv2d.default, aten.linear.default
+PRODUCTS = {"dyn8": (LINEAR,), "w8a8": (LINEAR, CONV)}
 CLIPS = (aten.relu.default, aten.hardtanh.default, aten.clamp.default)
 PARTS = 6  # a block holds no more than one in so many of the products, or is one
 
@@ -51,8 +52,8 @@ class Simulation(Interpreter):
             found: Tensor = tree_leaves(self.run(*map(torch.from_numpy, row)))[0]
         return found
 
-    def watch(self, rows: Sequence[Arrays]) -> list[Tensor]:
-        """Answers in fp32, from which the ranges of w8a8 are taken."""
+    def watch(self, rows: Sequence[Arrays]) -> None:
+        """Take the ranges of w8a8, in fp32."""
 
         def seen(n: Node, args: Sequence[Any], written: Tensor) -> None:
             for x, place in ((args[0], (n, False)), (written, (n, True))):
@@ -60,9 +61,9 @@ class Simulation(Interpreter):
                 self.ranges[place] = min(low, float(x.min())), max(high, float(x.max()))
 
         self.rounded, self.seen = (), seen
-        answers = [self.answer(row) for row in rows]
+        for row in rows:
+            self.answer(row)
         self.seen = None
-        return answers
 
     def run_node(self, n: Node) -> Any:
         if n not in self.products:
@@ -82,10 +83,9 @@ class Simulation(Interpreter):
         return self._on_steps(found, (n, True)) if self.static and not clipped else found
 
     def _on_steps(self, x: Tensor, place: tuple[Node, bool]) -> Tensor:
-        low, high = min(0.0, float(x.min())), max(0.0, float(x.max()))
         if self.static:
-            low, high = self.ranges[place]
-        return on_steps(x, low, high)
+            return on_steps(x, *self.ranges[place])
+        return on_steps(x, *around_zero(x))
 
 
 def blocks(paths: Sequence[str]) -> list[str]:
@@ -114,10 +114,9 @@ def learnt(module: Any, weight: Any) -> Tensor | None:
     return None if len(value.reshape(-1)[:4096].unique()) <= 2 else value
 
 
-def on_steps(x: Tensor, low: float, high: float) -> Tensor:
-    """Rounded to 255 even steps of the range, 0 being one, and clipped to it."""
-    step = max(high - low, 1e-12) / 255
-    return ((x / step).round() * step).clamp(low, high)
+def around_zero(x: Tensor) -> tuple[float, float]:
+    """From its least to its largest value, 0 among them."""
+    return min(0.0, float(x.min())), max(0.0, float(x.max()))
 
 
 def on_levels(weight: Tensor) -> Tensor:

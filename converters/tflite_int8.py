@@ -63,9 +63,9 @@ def _kept(program: "Program") -> Iterator[str]:
     nodes = [n for n in program.exported.graph.nodes if program.kept(module_path(n))]
     scopes = {"/".join(_steps(n)) for n in nodes if n.op == "call_function"}
     yield from (rf"(^|;){re.escape(scope)};" for scope in sorted(scopes))
-    outputs = program.exported.graph_signature.user_outputs
-    for i, name in enumerate(outputs):
-        if name in {n.name for n in nodes}:
+    kept = {n.name for n in nodes}
+    for i, name in enumerate(program.exported.graph_signature.user_outputs):
+        if name in kept:
             yield rf"^serving_default_output_{i}_"  # what writes an output is called like it
 
 

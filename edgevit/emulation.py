@@ -130,8 +130,13 @@ class _RoundWhatIsRead(TorchDispatchMode):
         if self.watching:
             self._ranges[place] = min(low, before[0]), max(high, before[1])
             return x
-        step = max(before[1] - before[0], 1e-12) / 255
-        return ((x / step).round() * step).clamp(*before)
+        return on_steps(x, *before)
+
+
+def on_steps(x: Tensor, low: float, high: float) -> Tensor:
+    """Rounded to 255 even steps of the range, 0 being one, and clipped to it."""
+    step = max(high - low, 1e-12) / 255
+    return ((x / step).round() * step).clamp(low, high)
 
 
 def _rounded_weights(module: nn.Module, precision: str) -> nn.Module:

@@ -1,6 +1,6 @@
 """quantize(): which blocks of a model stay in fp32 so that 8 bits cost no more than they may.
 
-    build, export, rewrite ── each block's noise ── the fewest in fp32, by torch ── plan
+    build, export, rewrite ── each block's noise ── few in fp32, by torch ── plan
     plan ── convert, fp32 too ── count in both files ── one more block in fp32, if it takes that
 
 The plan names modules, so that it holds for every target.
@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import calibration
 from ..converters.artifact import Artifact
-from ..converters.plan import Block, Plan, by_noise
+from ..converters.plan import Block, Plan, by_noise, lost
 from ..converters.target import check_host, check_precision, require
 from ..errors import InputError
 from ..page import page as html
@@ -119,13 +119,16 @@ def quantize(
         noisiest = [b.path for b in by_noise(blocks)]
         most_kept = len(noisiest) - 1  # with one more it is fp32
         kept = min(max(len(found["lost"]) - 1, 0), most_kept)
+        before: np.ndarray | None = None
         while True:
             keep = tuple(noisiest[:kept])
             outcomes = _files(replace(recipe, keep=keep), target, out, limits, watch)
             in_file = None
             if found["lost"]:
                 watch("count", f"{len(rows)} inputs")
-                in_file = _lost(outcomes, rows, labels)
+                plain, few = (o.artifact for o in outcomes)
+                before = _classes(plain, rows) if before is None else before
+                in_file = lost(before, _classes(few, rows), labels)
                 watch("count", "done")
             met = None if most is None or in_file is None else in_file <= most
             if met is not False or kept == most_kept:
@@ -166,16 +169,8 @@ def _files(
     return tuple(made)
 
 
-def _lost(
-    outcomes: Sequence[Outcome], rows: Sequence[Arrays], labels: Sequence[int] | None
-) -> float:
-    before, after = (_classes(o.artifact, rows) for o in outcomes if o.artifact)
-    if labels is None:
-        return float((before != after).mean())
-    return float((before == labels).mean() - (after == labels).mean())
-
-
-def _classes(artifact: Artifact, rows: Sequence[Arrays]) -> np.ndarray:
+def _classes(artifact: Artifact | None, rows: Sequence[Arrays]) -> np.ndarray:
+    assert artifact
     with artifact.open() as session:
         return np.array([np.argmax(session(*row)[0]) for row in rows])
 
