@@ -1,9 +1,10 @@
 """A program in 8-bit integers for ExecuTorch, w8a8: XNNPACK's quantizer on what gains by it.
 
 Convolutions and linear layers, over calibrated ranges; not those of one channel each with more than
-nine taps, which XNNPACK computes slower than in fp32. All else stays in fp32: norms cost digits and
-gain nothing, sums of 8-bit numbers cost some too, and GELU and softmax have no 8-bit kernel. Nor is
-a weight touched that is the graph's and not the model's, as the 1/C of a norm.
+nine taps, which XNNPACK computes slower than in fp32. A product of two activations between them, as
+a modulation, stays in 8 bits. All else stays in fp32: norms cost digits and gain nothing, sums of
+8-bit numbers cost some too, and GELU and softmax have no 8-bit kernel. Nor is a weight touched that
+is the graph's and not the model's, as the 1/C of a norm.
 """
 
 from dataclasses import replace
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgevit import calibration
 
-from .rewrites.graph import module_path
-from .simulate import learnt
+from .rewrites.graph import aten, module_path
+from .simulate import CONV, PRODUCTS, learnt
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from edgevit.program import Program
 
-TAPS = 9
+TAPS, MUL = 9, aten.mul.Tensor
 
 
 def quantized(exported: "ExportedProgram", program: "Program") -> "ExportedProgram":
@@ -39,7 +40,7 @@ def quantized(exported: "ExportedProgram", program: "Program") -> "ExportedProgr
     spec = replace(config.input_activation, observer_or_fake_quant_ctr=least_to_most)
     config = replace(config, input_activation=spec, output_activation=spec)
     quantizer = XNNPACKQuantizer().set_filter_function(lambda node: gains(module, node, program))
-    for target in (torch.ops.aten.linear.default, torch.ops.aten.conv2d.default):
+    for target in (*PRODUCTS["w8a8"], MUL):
         quantizer.set_operator_type(target, config)
     prepared = prepare_pt2e(module, quantizer)
     assert program.calibration
@@ -50,10 +51,10 @@ def quantized(exported: "ExportedProgram", program: "Program") -> "ExportedProgr
 
 
 def gains(module: Any, node: "Node", program: "Program") -> bool:
-    """Whether an operator with a weight is the model's, not kept in fp32, and faster in 8 bits."""
-    import torch
-
-    if node.target not in (torch.ops.aten.conv2d.default, torch.ops.aten.linear.default):
+    """Whether an operator's weight is the model's, it is not kept in fp32, and faster in 8 bits."""
+    if node.target is MUL:
+        return _between(module, node, program)
+    if node.target not in PRODUCTS["w8a8"]:
         return True  # it is asked for their weights and activations, too
     if program.kept(module_path(node)):
         return False
@@ -61,5 +62,16 @@ def gains(module: Any, node: "Node", program: "Program") -> bool:
     if value is None:
         return False
     groups = node.args[6] if len(node.args) > 6 else 1
-    one_channel_each = node.target is torch.ops.aten.conv2d.default and groups == value.shape[0]
+    one_channel_each = node.target is CONV and groups == value.shape[0]
     return not (one_channel_each and groups != 1 and value[0, 0].numel() > TAPS)
+
+
+def _between(module: Any, node: "Node", program: "Program") -> bool:
+    """Whether what multiplies activations is read by products in 8 bits, and reads of one."""
+
+    def product(other: Any) -> bool:
+        return getattr(other, "target", None) in PRODUCTS["w8a8"] and gains(module, other, program)
+
+    read = node.all_input_nodes
+    alike = len(read) == 2 and read[0].meta["val"].shape == read[1].meta["val"].shape
+    return alike and all(map(product, node.users)) and any(map(product, node.args))

@@ -1,9 +1,11 @@
 """Lower a saved program to one target's file; runs in a child process."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+
+from torch.export import ExportedProgram
 
 from edgevit import calibration
 from edgevit.errors import InputError
@@ -17,6 +19,8 @@ from .rewrites.merging import without_operator
 from .rewrites.rule import rewrite, rules
 from .simulate import CONV, LINEAR
 from .target import find
+
+FEWEST = 8  # channels that a kernel of 8-bit integers takes at a time
 
 
 def lower(
@@ -68,6 +72,8 @@ def ready(
             done = replace(done, applied=done.applied | lifted.applied)
         loaded, report = replace(loaded, exported=exported), asdict(done)
     loaded = replace(loaded, exported=without_operator(loaded.exported))
+    if precision == "w8a8":
+        loaded = replace(loaded, keep=(*loaded.keep, *_of_pictures(loaded.exported)))
     if precision == "w8a8" and loaded.calibration:
         rows = calibration.load(loaded.calibration)
         exported, count = equalized(loaded.exported, rows)
@@ -75,6 +81,14 @@ def ready(
         if report is not None:
             report["equalized"] = count
     return loaded, report
+
+
+def _of_pictures(exported: ExportedProgram) -> Iterator[str]:
+    """Convolutions that mix a picture's few channels: every runtime has them faster in fp32."""
+    for node in exported.graph.find_nodes(op="call_function", target=CONV):
+        channels = node.args[1].meta["val"].shape[1]
+        if 1 < channels < FEWEST and module_path(node):
+            yield module_path(node)
 
 
 def _known(program: Program) -> None:

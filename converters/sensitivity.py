@@ -45,7 +45,7 @@ def study(
     loaded, _ = ready(Program.load(Path(program)), target=target, precision=precision)
     assert loaded.calibration
     usual = calibration.load(loaded.calibration)
-    net = Simulation(loaded.exported.module(), precision)
+    net = Simulation(loaded.exported.module(), precision, loaded.kept)
     if not net.products:
         raise InputError(f"{precision} has no convolution or linear layer to put in 8 bits")
     net.watch(usual)

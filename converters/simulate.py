@@ -32,13 +32,15 @@ Seen = Callable[[Node, Sequence[Any], Tensor], None]  # its arguments, and what 
 class Simulation(Interpreter):
     """rounded: blocks whose products are in 8 bits now. seen: told what products read and write.
 
-    products: those that a runtime has in 8 bits, and their weights then.
+    products: those that a runtime has in 8 bits, and their weights then; kept: asked whether a
+    module is in fp32 in any case.
     """
 
-    def __init__(self, module: Any, precision: str) -> None:
+    def __init__(self, module: Any, precision: str, kept: Callable[[str], bool]) -> None:
         super().__init__(module)
         self.static = precision == "w8a8"
         nodes = [n for n in module.graph.nodes if n.target in PRODUCTS[precision]]
+        nodes = [n for n in nodes if not kept(module_path(n))]
         weights = {n: learnt(module, n.args[1]) for n in nodes}
         self.products = {n: on_levels(w) for n, w in weights.items() if w is not None}
         self.blocks = blocks([module_path(n) for n in self.products])
