@@ -7,6 +7,7 @@ uniform, each output channel over its own range. The first and the last product 
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from .simulate import CONV, LINEAR, Answers, learnt
 
 FUSED = aten.scaled_dot_product_attention.default
 # The places of what is multiplied.
-OPERANDS = {
+OPERANDS: dict[Any, tuple[int, ...]] = {
     CONV: (0, 1),
     LINEAR: (0, 1),
     aten.matmul.default: (0, 1),
@@ -38,7 +39,7 @@ OPERANDS = {
     aten.addmm.default: (1, 2),
     FUSED: (0, 1, 2),
 }
-WRITERS = {
+WRITERS: dict[Any, str] = {
     aten.softmax.int: "softmax",
     aten._softmax.default: "softmax",
     aten.gelu.default: "gelu",
@@ -75,13 +76,7 @@ def study(
     of inputs with fp32's class, None of a model that names none, and `right`. `fused`: how many
     attentions could not be taken apart.
     """
-    loaded = Program.load(Path(program))
-    usual = calibration.load(Path(program).with_name(CALIBRATION))
-    net = FewBits(apart(loaded.exported).module())
-    if not net.places:
-        raise InputError(f"{loaded.facts.name} multiplies nothing that could have fewer bits")
-    rows = calibration.load(Path(counted)) if counted else usual
-    clean = [net.answer(row) for row in rows]
+    net, rows, clean = opened(program, counted)
     named = clean[0].shape[1] if clean[0].dim() == 2 else 0
     if labels and max(labels) >= named:
         raise InputError(
@@ -90,7 +85,6 @@ def study(
         )
     plain = torch.cat(clean).argmax(-1) if named > 1 else None
     right = None if labels is None else torch.tensor(labels)
-    net.watch(usual)
     found = []
     for count in bits:
         net.put(METHODS[method], count)
@@ -106,6 +100,19 @@ def study(
         )
     fused = sum(n.target is FUSED for n in net.places)
     return {"right": _share(plain, right), "rows": found, "fused": fused}
+
+
+@lru_cache(maxsize=1)
+def opened(program: str, counted: str | None) -> tuple["FewBits", list[Arrays], list[Tensor]]:
+    """The net, which has seen what calibrates; the inputs to count, and fp32's answers to them."""
+    loaded = Program.load(Path(program))
+    usual = calibration.load(Path(program).with_name(CALIBRATION))
+    net = FewBits(apart(loaded.exported).module())
+    if not net.places:
+        raise InputError(f"{loaded.facts.name} multiplies nothing that could have fewer bits")
+    net.watch(usual)
+    rows = calibration.load(Path(counted)) if counted else usual
+    return net, rows, [net.answer(row) for row in rows]
 
 
 def apart(exported: ExportedProgram) -> ExportedProgram:

@@ -71,9 +71,9 @@ def simulate(
         facts = prepare_recipe(recipe, (), folder, limits)
         watch("model", "done")
         inputs = counted_inputs(pictures, facts, folder, name=recipe.title)
-        for method in methods:
-            watch(method, f"simulate, {len(inputs)} inputs")
-            with limits.child(folder / "log") as child:
+        with limits.child(folder / "log") as child:
+            for method in methods:
+                watch(method, f"simulate, {len(inputs)} inputs")
                 found = child.call(
                     "edgevit.converters.simulate_papers:study",
                     program=folder / PROGRAM,
@@ -82,6 +82,6 @@ def simulate(
                     counted=folder / COUNTED if pictures else None,
                     labels=labels_of(pictures),
                 )
-            watch(method, "done")
-            rows += [Simulated(method, **row) for row in found["rows"]]
+                watch(method, "done")
+                rows += [Simulated(method, **row) for row in found["rows"]]
     return Simulation(tuple(rows), found["right"], len(inputs), found["fused"])

@@ -32,27 +32,28 @@ def quantize(*options):
 def test_a_table_and_no_file(pictures, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     found = quantize(
-        "--calibrate", pictures, "--data", pictures,
-        "--simulate", "uniform,log2", "--simulate", "uniform", "--bits", "8,4",
-    )  # fmt: skip
+        "--calibrate", pictures, "--data", pictures, "--simulate", "log2,all", "--bits", 4
+    )
     assert found.exit_code == 0, found.output
     head, plain, *rows, said = found.stdout.splitlines()
     assert head.split()[-1] == "accuracy"
     assert plain.split()[0] == "fp32"
-    assert [row.split()[:2] for row in rows] == [
-        [m, b] for m in ("uniform", "log2") for b in ("8", "4")
-    ]
+    assert [row.split()[:2] for row in rows] == [[method, "4"] for method in PAPERS]
     assert said == "over 20 inputs; simulated only: no runtime has kernels for this"
     assert [p.name for p in tmp_path.iterdir()] == ["pictures"]
 
 
-def test_all_methods_as_json(pictures):
-    found = quantize("--calibrate", pictures, "--simulate", "all", "--bits", 4, "-q", "--json")
+def test_the_methods_named_as_json(pictures):
+    found = quantize(
+        "--calibrate", pictures, "--simulate", "repq", "--simulate", "repq", "--bits", "8,4",
+        "-q", "--json",
+    )  # fmt: skip
     assert found.exit_code == 0, found.output
     told = json.loads(found.stdout)
-    assert [row["method"] for row in told["rows"]] == list(PAPERS)
+    assert [(row["method"], row["bits"]) for row in told["rows"]] == [("repq", 8), ("repq", 4)]
     assert all(0 <= row["kept"] <= 1 and row["right"] is None for row in told["rows"])
-    assert told["counted"] == 20
+    assert told["rows"][0]["snr_db"] > told["rows"][1]["snr_db"]
+    assert (told["counted"], told["right"], told["fused"]) == (20, None, 0)
 
 
 @pytest.mark.parametrize(
