@@ -10,7 +10,8 @@ adalog   AdaLog (arXiv 2407.12951): powers of a base searched for each softmax a
 The quantizers alone, none of the stages in which some of them train or reconstruct a block. Other
 ranges are from the least to the largest value in all of them, so that rows differ in nothing else.
 What a paper searches is searched for the least squared error of the tensor; in AdaLog's it is that
-of the layer that reads it, and uniform ranges are searched, too.
+of the layer that reads it, and uniform ranges are searched, too. DopQ-ViT and MPTQ-ViT are
+not here.
 """
 
 from collections.abc import Callable, Iterable
