@@ -55,7 +55,7 @@ def study(
 
     def snr_db(rounded: Sequence[str]) -> float:
         net.rounded = rounded
-        return _db(clean, [net.answer(row) for row in few])
+        return answers_db(clean, [net.answer(row) for row in few])
 
     found = [
         Block(
@@ -148,7 +148,7 @@ def _products(net: Simulation, rows: Sequence[Arrays]) -> tuple[list[Product], d
     return found, macs
 
 
-def _db(clean: Sequence[Tensor], noisy: Sequence[Tensor]) -> float:
+def answers_db(clean: Sequence[Tensor], noisy: Sequence[Tensor]) -> float:
     signal = sum(float(a.square().sum()) for a in clean)
     return _ratio_db(
         signal, sum(float((a - b).square().sum()) for a, b in zip(clean, noisy, strict=True))

@@ -29,7 +29,17 @@ PARTS = 6  # a block holds no more than one in so many of the products, or is on
 Seen = Callable[[Node, Sequence[Any], Tensor], None]  # its arguments, and what it writes
 
 
-class Simulation(Interpreter):
+class Answers(Interpreter):
+    """A program, node by node."""
+
+    def answer(self, row: Arrays) -> Tensor:
+        """The first output."""
+        with torch.no_grad():
+            found: Tensor = tree_leaves(self.run(*map(torch.from_numpy, row)))[0]
+        return found
+
+
+class Simulation(Answers):
     """rounded: blocks whose products are in 8 bits now. seen: told what products read and write.
 
     products: those that a runtime has in 8 bits, and their weights then; kept: asked whether a
@@ -47,12 +57,6 @@ class Simulation(Interpreter):
         self.rounded: Collection[str] = ()
         self.seen: Seen | None = None
         self.ranges: dict[tuple[Node, bool], tuple[float, float]] = {}
-
-    def answer(self, row: Arrays) -> Tensor:
-        """The first output."""
-        with torch.no_grad():
-            found: Tensor = tree_leaves(self.run(*map(torch.from_numpy, row)))[0]
-        return found
 
     def watch(self, rows: Sequence[Arrays]) -> None:
         """Take the ranges of w8a8, in fp32."""

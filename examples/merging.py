@@ -26,6 +26,7 @@ from torch.nn import functional as F
 
 from edgevit import Recipe, convert
 from edgevit.page import page
+from edgevit.preprocess import Preprocess
 from edgevit.profiles.report.html import STYLE
 from edgevit.profiles.report.scatter import Point, scatter
 from edgevit.staging import write_text
@@ -46,6 +47,13 @@ def small_vit() -> VisionTransformer:
         img_size=32, patch_size=4, embed_dim=48, depth=4, num_heads=4, num_classes=10
     )
     model.preprocess = DigitReader.preprocess  # edgevit writes it on the cards of the files
+    return model
+
+
+def shapes_vit() -> VisionTransformer:
+    """The same, told how pictures of shapes are prepared."""
+    model = small_vit()
+    model.preprocess = Preprocess(32, 32, crop_fraction=1.0, mean=(0.5,) * 3, std=(0.3,) * 3)
     return model
 
 

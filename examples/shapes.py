@@ -1,9 +1,17 @@
 """Eight kinds of shapes, of any place, size and turn, in two colours and over noise.
 
 Never the same twice, so that a net can learn from as many as it needs and be asked about others.
+
+    python examples/shapes.py OUT
+
+writes pictures of them, a folder for each kind: 128 in OUT/usual and 1000 in OUT/asked.
 """
 
+import sys
+from pathlib import Path
+
 import torch
+from PIL import Image
 from torch import Tensor
 
 SHAPES = ("disk", "ring", "square", "frame", "cross", "bar", "triangle", "two disks")
@@ -37,3 +45,21 @@ def drawn(count: int, side: int = 32) -> tuple[Tensor, Tensor]:
     colours[1] = (colours[0] + 0.3 + 0.4 * torch.rand(count, 3, 1, 1)) % 1  # told apart for sure
     images = torch.where(inside[:, None], colours[0], colours[1])
     return (images + 0.1 * torch.randn(count, 3, side, side) - 0.5) / 0.3, labels
+
+
+def save(count: int, folder: Path) -> None:
+    """As .png, whose 256 levels a colour are all that is lost."""
+    images, labels = drawn(count)
+    pixels = (255 * (0.3 * images + 0.5)).clamp(0, 255).round().byte().permute(0, 2, 3, 1)
+    for i, (picture, label) in enumerate(zip(pixels, labels, strict=True)):
+        place = folder / f"{int(label)} {SHAPES[int(label)]}"
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture.numpy()).save(place / f"{i}.png")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python examples/shapes.py OUT")
+    torch.manual_seed(1)
+    save(128, Path(sys.argv[1]) / "usual")
+    save(1000, Path(sys.argv[1]) / "asked")

@@ -10,6 +10,7 @@ from ..errors import EdgevitError, InputError
 from ..recipe import INTEGER, Recipe
 from .choices import TARGET_NAMES, ModelName, of_a_model
 from .screen import Screen, screened
+from .simulated import or_simulated
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,6 +36,7 @@ NONE = 3  # what the command ends with: no plan keeps the limit that was set
 @of_a_model
 @click.option("--timeout", type=float, default=600, show_default=True, help="Seconds per step.")
 @screened
+@or_simulated
 def command(
     screen: Screen,
     model: str,
@@ -56,10 +58,14 @@ def command(
     it) or on what calibrates. The plan names modules, for all targets. Ends with 3 if no plan keeps
     the limit.
 
+    --simulate METHOD --bits 4,6,8 computes what papers on vision transformers lose with products of
+    so few bits, and writes nothing.
+
     \b
     edgevit quantize mobilenetv2_100 --pretrained --calibrate pictures/ --min-agreement 0.99
     edgevit convert mobilenetv2_100 --pretrained --recipe w8a8 --calibrate pictures/ \\
         --plan quantize/mobilenetv2_100-w8a8.plan.json --to executorch,tflite
+    edgevit quantize deit_tiny --pretrained --calibrate pictures/ --simulate all --bits 4,6
     """
     from ..pictures import pictures_in
     from ..pipeline.pays import pays

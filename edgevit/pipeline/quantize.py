@@ -13,21 +13,19 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import calibration
 from ..converters.artifact import Artifact
 from ..converters.plan import Block, Plan, by_noise, lost
 from ..converters.target import check_host, check_precision, require
-from ..errors import InputError
 from ..page import page as html
 from ..pictures import Picture
-from ..preprocess import Preprocess
 from ..profiles.report.bars import Bar, bars
 from ..profiles.report.html import STYLE
 from ..recipe import Recipe
-from ..reference import CALIBRATION, PROGRAM, Arrays
+from ..reference import PROGRAM, Arrays
 from ..staging import staging, write_text
 from ..template import sharing
 from .convert import Limits, Outcome, Watch, convert
+from .counted import COUNTED, counted_inputs, labels_of
 from .prepared import prepare_recipe
 from .reuse import refuse_strangers
 
@@ -89,20 +87,12 @@ def quantize(
     check_precision(target, recipe.precision)
     refuse_strangers(out, (), force=False)
     recipe = recipe.absolute()
-    labels = None
-    if pictures and all(p.label is not None for p in pictures):
-        labels = [int(p.label or 0) for p in pictures]
+    labels = labels_of(pictures)
     with sharing(), staging(out) as work:
         watch("model", "build, export")
         facts = prepare_recipe(recipe, (), work, limits)
         watch("model", "done")
-        rows = calibration.load(work / CALIBRATION)
-        if pictures:
-            if facts["preprocess"] is None:
-                raise InputError(f"{recipe.title} says nothing of images: it has no preprocessing")
-            prepare = Preprocess.from_dict(facts["preprocess"])
-            rows = [(prepare.apply(p.file),) for p in pictures]
-            calibration.save(rows, work / "counted.npz")
+        rows = counted_inputs(pictures, facts, work, name=recipe.title)
         watch("blocks", f"simulate {recipe.precision}")
         with limits.child(work / "blocks.log") as child:
             found = child.call(
@@ -110,7 +100,7 @@ def quantize(
                 target=target,
                 program=work / PROGRAM,
                 precision=recipe.precision,
-                counted=work / "counted.npz" if pictures else None,
+                counted=work / COUNTED if pictures else None,
                 labels=labels,
                 most=most,
             )
