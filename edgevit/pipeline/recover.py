@@ -113,7 +113,7 @@ def recover(
         plain, before = counted(recipe)
         after = None
         if (plain != before).any():
-            weights = out.absolute() / f"{recipe.stem}-tuned.safetensors"
+            weights = out / f"{recipe.stem}-tuned.safetensors"
             _tune(recipe, model, lessons, weights, epochs, rate, watch)
             recipe = replace(recipe, weights=str(weights), pretrained=False)
             _, after = counted(recipe)
@@ -123,10 +123,10 @@ def recover(
 def _fits(model: Model, truth: np.ndarray | None) -> None:
     """InputError for a model that names no classes, or others than the folders."""
     (first, *more) = outputs_of(model.module, model.inputs)
-    if more or first.dim() != 2:
+    if len(model.inputs) > 1 or more or first.dim() != 2:
         raise InputError(
-            f"--epochs trains what names classes: {model.name} returns {len(more) + 1} outputs, "
-            f"the first {[*first.shape]}"
+            f"--epochs trains what reads a picture and names its class: {model.name} has "
+            f"{len(model.inputs)} inputs and {len(more) + 1} outputs, the first {[*first.shape]}"
         )
     if truth is not None and int(truth.max()) + 1 != first.shape[1]:
         raise InputError(

@@ -1,6 +1,5 @@
 """Weights tuned for 8 bits: what they win back in the files, and what is said where they do not."""
 
-import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,14 +8,17 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from edgevit.cli import cli
 from edgevit.converters.artifact import Artifact
 from edgevit.errors import InputError
+from edgevit.models.model import Model
 from edgevit.pictures import pictures_in
 from edgevit.pipeline import recover as recovering
 from edgevit.pipeline.lessons import Lessons
-from edgevit.pipeline.recover import recover
+from edgevit.pipeline.quantize import quantize
+from edgevit.pipeline.recover import Recovered, recover
 from edgevit.preprocess import Preprocess
 from edgevit.recipe import Recipe
 from edgevit.transforms.finetune import finetune
@@ -93,30 +95,23 @@ def recipe_of(folder, **more):
 
 @pytest.mark.needs("onnxruntime", "onnxscript")
 def test_what_8_bits_cost_is_won_back_in_the_file(trained, tmp_path):
-    found = CliRunner().invoke(
-        cli,
-        [
-            *("quantize", f"{trained}/net.py:net", "--weights", f"{trained}/net.safetensors"),
-            *("--calibrate", f"{trained}/pictures", "--data", f"{trained}/pictures"),
-            *("--epochs", "12", "--rate", "3e-3", "--rounds", "1", "-o", str(tmp_path), "--json"),
-        ],
-    )
-    assert found.exit_code == 0, found.output
-    document = json.loads(found.stdout)
-    tuned = document["tuned"]
-    assert tuned["gains"]
-    assert tuned["won_back"] - tuned["lost"] >= 4, tuned
+    pictures, ask = pictures_in(trained / "pictures", ""), {"target": "onnx", "out": tmp_path}
+    tuned = recover(recipe_of(trained), pictures, epochs=12, rate=3e-3, **ask)
+    truth = np.array([p.label for p in pictures[4::5]])
+    assert tuned.gains
+    assert (tuned.before == truth).mean() < 0.8 < 0.9 < (tuned.after == truth).mean()
+    assert f"{100 * (tuned.after == truth).mean():.1f} % tuned for 12 epochs" in tuned.said[1]
+    found = quantize(tuned.recipe, pictures=tuned.held_out, plain=tuned.plain, **ask)
     artifact = Artifact.read(tmp_path / "net-w8a8.onnx")
-    assert artifact.card.recipe["weights"] == tuned["weights"]
+    assert artifact.card.recipe["weights"] == tuned.recipe.weights
     assert artifact.card.model["tuned"] == "12 epochs for w8a8, on 192 pictures"
     prepare = Preprocess.from_dict(artifact.card.preprocess)
-    pictures = pictures_in(trained / "pictures", "")[4::5]
     with artifact.open() as session:
-        answers = [session(prepare.apply(p.file))[0].argmax() for p in pictures]
-    right = np.mean([a == p.label for a, p in zip(answers, pictures, strict=True)])
-    assert f"{100 * right:.1f} % tuned for 12 epochs" in tuned["said"][1]
-    in_fp32 = float(tuned["said"][1].split(": ")[1].split(" %")[0]) / 100
-    assert document["lost_in_file"] == pytest.approx(in_fp32 - right, abs=1e-3)
+        answers = [session(prepare.apply(p.file))[0].argmax() for p in pictures[4::5]]
+    assert answers == tuned.after.tolist()
+    right = [(a == truth).mean() for a in (tuned.plain, answers)]
+    assert found.in_file == pytest.approx(right[0] - right[1])
+    assert found.said[-1].endswith("lost on 48 pictures against fp32 before it was tuned")
 
 
 @pytest.fixture
@@ -184,6 +179,30 @@ def test_no_gain_is_said(trained, tmp_path, counted):
     assert "0 won back, 0 lost, which is no gain: all below is of the weights" in found.said[-1]
 
 
+@pytest.mark.parametrize("gains", [True, False])
+def test_the_command_goes_on_with_what_is_better(trained, tmp_path, monkeypatch, gains):
+    pictures = pictures_in(trained / "pictures", "")
+    good, bad = np.array(TRUTH), np.array(WRONG)
+    better = recipe_of(trained, seed=3)
+    tuned = Recovered(better, 1, (*pictures[4::5],), good, bad, good if gains else bad, good)
+    asked = {}
+
+    def stop(recipe, **more):
+        asked.update(more, recipe=recipe)
+        raise InputError("asked")
+
+    monkeypatch.setattr("edgevit.pipeline.recover.recover", lambda *_, **__: tuned)
+    monkeypatch.setattr("edgevit.pipeline.quantize.quantize", stop)
+    words = ["quantize", "net", "--calibrate", "random", "--data", f"{trained}/pictures"]
+    found = CliRunner().invoke(cli, [*words, "--epochs", "1", "--min-agreement", "0.9"])
+    assert str(found.exception) == "asked"
+    assert (asked["recipe"] == better) == gains
+    assert asked["plain"] is (good if gains else None)
+    counted = pictures[4::5] if gains else pictures
+    assert [p.file for p in asked["pictures"]] == [p.file for p in counted]
+    assert {p.label for p in asked["pictures"]} == {None}
+
+
 def test_epochs_without_pictures(trained, monkeypatch):
     monkeypatch.chdir(trained)
     found = CliRunner().invoke(
@@ -197,3 +216,16 @@ def test_folders_that_are_not_the_models_classes(trained, tmp_path):
     pictures = [p for p in pictures_in(trained / "pictures", "") if p.label < 3]
     with pytest.raises(InputError, match=r"--data has 3 folders, .* names 4 classes"):
         recover(recipe_of(trained), pictures, target="onnx", out=tmp_path, epochs=1, rate=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("module", "inputs", "said"),
+    [
+        (nn.Conv2d(3, 4, 1), 1, r"1 inputs and 1 outputs, the first \[1, 4, 5, 5\]"),
+        (nn.Bilinear(5, 5, 4), 2, r"2 inputs and 1 outputs"),
+    ],
+)
+def test_what_names_no_class_is_refused(module, inputs, said):
+    model = Model("m", module, (torch.zeros(1, 3, 5, 5),) * inputs, None)
+    with pytest.raises(InputError, match=f"names its class: m has {said}"):
+        recovering._fits(model, None)
