@@ -157,6 +157,9 @@ def _tune(
         student.eval().watch(seen)
         return lessons.batches(epoch)
 
+    def before_step(done: float) -> None:
+        student.eval()
+
     kept = weights.with_suffix(".checkpoint.safetensors")
     finetune(
         student,
@@ -166,7 +169,7 @@ def _tune(
         rate=rate,
         teacher=model.module,
         checkpoint=kept,
-        before_step=lambda done: student.eval(),
+        before_step=before_step,
         told=lambda epoch, loss: watch("tune", f"epoch {epoch} of {epochs}, loss {loss:.3g}"),
     )
     watch("tune", "done")

@@ -77,9 +77,8 @@ class _Rounding(TorchFunctionMode):
         kwargs = kwargs or {}
         if function in self.products and len(args) > 1 and isinstance(args[1], nn.Parameter):
             self.product, self.behind = self.product + 1, 0
-            read, weight = self._rounded(args[0], -1), args[1]
-            weight = weight if self.watching else _weight(weight)
-            found = function(read, weight, *args[2:], **kwargs)
+            weight: Tensor = args[1] if self.watching else _weight(args[1])
+            found = function(self._rounded(args[0], -1), weight, *args[2:], **kwargs)
         elif function in BEHIND and args and args[0] is self.written:
             self.behind += 1
             found = function(*args, **kwargs)
