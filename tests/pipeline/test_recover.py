@@ -93,6 +93,7 @@ def recipe_of(folder, **more):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.needs("onnxruntime", "onnxscript")
 def test_what_8_bits_cost_is_won_back_in_the_file(trained, tmp_path):
     pictures, ask = pictures_in(trained / "pictures", ""), {"target": "onnx", "out": tmp_path}
