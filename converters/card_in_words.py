@@ -19,7 +19,7 @@ def in_words(card: Card) -> dict[str, str]:
         "model": f"{card.model['name']}, {card.model['parameters']:,} parameters, "
         f"{card.model['macs']:,} MACs",
         **({"merged": f"{', '.join(map(str, merged))} tokens, block by block"} if merged else {}),
-        **({"norms": card.model["norms"]} if "norms" in card.model else {}),
+        **{k: card.model[k] for k in ("norms", "tuned") if k in card.model},
         "inputs": _ports(card.model["inputs"]),
         "outputs": _ports(card.model["outputs"]),
         "recipe": ", ".join(f"{k}={v}" for k, v in chosen.items()),

@@ -37,10 +37,12 @@ def study(
     counted: str | None,
     labels: Sequence[int] | None,
     most: float | None,
+    plain: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """blocks, `snr_db` of the answers with all in 8 bits, and of a model that names classes `lost`:
     the share of the `counted` inputs whose class is not fp32's (with labels: that are right no
-    more), with so many blocks in fp32, the noisiest first, until it is no more than `most`.
+    more), with so many blocks in fp32, the noisiest first, until it is no more than `most`. plain:
+    fp32's classes, where other weights say them than the program's.
     """
     loaded, _ = ready(Program.load(Path(program)), target=target, precision=precision)
     assert loaded.calibration
@@ -75,7 +77,7 @@ def study(
         )
     if named > 1:
         rows = calibration.load(Path(counted)) if counted else usual
-        shares = _shares(net, [b.path for b in by_noise(found)], rows, labels, most)
+        shares = _shares(net, [b.path for b in by_noise(found)], rows, labels, most, plain)
     return {
         "blocks": [asdict(b) for b in found],
         "snr_db": snr_db(net.blocks),
@@ -89,14 +91,15 @@ def _shares(
     rows: Sequence[Arrays],
     labels: Sequence[int] | None,
     most: float | None,
+    plain: Sequence[int] | None,
 ) -> list[float]:
     def classes(rounded: Sequence[str]) -> np.ndarray:
         net.rounded = rounded
         return np.array([int(net.answer(row).argmax()) for row in rows])
 
-    plain, found = classes(()), []
+    before, found = classes(()) if plain is None else np.array(plain), []
     for kept in range(len(noisiest) + 1):
-        found.append(lost(plain, classes(noisiest[kept:]), labels))
+        found.append(lost(before, classes(noisiest[kept:]), labels))
         if most is None or found[-1] <= most:
             break
     return found

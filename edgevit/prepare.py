@@ -40,8 +40,10 @@ def from_recipe(
         calibrate=chosen.calibrate,
         samples=chosen.samples,
     )
-    if chosen.norms and "facts" in facts:
-        facts["facts"]["norms"] = metadata(Path(str(chosen.weights))).get("norms", "batch norms")
+    if chosen.weights and "facts" in facts:
+        said = {"norms": "batch norms"} if chosen.norms else {}
+        said |= metadata(Path(chosen.weights))
+        facts["facts"] |= {k: said[k] for k in ("norms", "tuned") if k in said}
     return facts | {"sources": {str(f): digest.of(f) for f in model.sources}}
 
 

@@ -29,6 +29,8 @@ NONE = 3  # what the command ends with: no plan keeps the limit that was set
 @click.option("--data", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--min-agreement", type=click.FloatRange(0, 1), help="Share of fp32's classes kept.")
 @click.option("--max-drop", type=float, help="Points of accuracy that may be lost.")
+@click.option("--epochs", type=click.IntRange(0), default=0, help="Of fine-tuning in 8 bits.")
+@click.option("--rate", type=float, default=1e-4, show_default=True, help="Of fine-tuning.")
 @click.option("--explain", is_flag=True, help="Each convolution and linear layer, too.")
 @click.option("--rounds", type=click.IntRange(1), default=30, show_default=True)
 @click.option("-o", "--out", type=click.Path(path_type=Path), default="quantize", show_default=True)
@@ -44,6 +46,8 @@ def command(
     data: Path | None,
     min_agreement: float | None,
     max_drop: float | None,
+    epochs: int,
+    rate: float,
     explain: bool,
     rounds: int,
     out: Path,
@@ -60,6 +64,9 @@ def command(
 
     --simulate METHOD --bits 4,6,8 computes what papers on vision transformers lose with products of
     so few bits, and writes nothing.
+
+    --epochs first trains MODEL with 8 bits simulated, on four fifths of --data, the model itself
+    being the teacher; the rest is counted on. Where that gains, all else is of the tuned weights.
 
     \b
     edgevit quantize mobilenetv2_100 --pretrained --calibrate pictures/ --min-agreement 0.99
@@ -78,15 +85,42 @@ def command(
     labelled = bool(pictures) and all(p.label is not None for p in pictures)
     if max_drop is not None and not labelled:
         raise InputError("--max-drop needs --data with one folder a class; or use --min-agreement")
+    if epochs and not pictures:
+        raise InputError("--epochs needs --data with pictures to train on")
     most = None if max_drop is None else max_drop / 100
-    if min_agreement is not None:
-        most, pictures = 1 - min_agreement, [type(p)(p.file) for p in pictures]
     asked, limits = Recipe(model=model, **recipe), Limits(timeout_s=timeout)
+    tuned = plain = None
     with screen.progress() as watch:
+        if epochs:
+            from ..pipeline.recover import recover
+
+            tuned = recover(
+                asked,
+                pictures,
+                target=to,
+                out=out,
+                epochs=epochs,
+                rate=rate,
+                limits=limits,
+                watch=watch,
+            )
+            if tuned.gains:
+                asked, pictures, plain = tuned.recipe, [*tuned.held_out], tuned.plain
+        if min_agreement is not None:
+            most, pictures = 1 - min_agreement, [type(p)(p.file) for p in pictures]
         found = quantize(
-            asked, target=to, out=out, pictures=pictures, most=most, limits=limits, watch=watch
+            asked,
+            target=to,
+            out=out,
+            pictures=pictures,
+            most=most,
+            plain=plain,
+            limits=limits,
+            watch=watch,
         )
         verdict = pays(found.outcomes, asked, rounds=rounds, out=out, limits=limits, watch=watch)
+    if tuned:
+        screen.show(*tuned.said)
     screen.show(_blocks(found))
     if explain:
         screen.show(_products(found))
@@ -95,6 +129,7 @@ def command(
         {
             "blocks": [asdict(b) for b in found.blocks],
             "snr_db": found.snr_db,
+            "tuned": tuned.as_dict() if tuned else None,
             "lost": found.lost,
             "lost_in_file": found.in_file,
             "plan": asdict(found.plan) | {"file": str(found.file)},

@@ -37,6 +37,7 @@ class Quantized:
 
     lost: of those, in the simulation, with 0, 1, 2, ... blocks in fp32; in_file: in the file. Empty
     and None for a model that names no classes. met: no more than `most`, None where that is None.
+    tuned: all are held against fp32 as it was before it was tuned.
     """
 
     blocks: tuple[Block, ...]
@@ -49,6 +50,7 @@ class Quantized:
     lost: tuple[float, ...]
     in_file: float | None
     met: bool | None
+    tuned: bool = False
 
     @property
     def said(self) -> list[str]:
@@ -64,8 +66,10 @@ class Quantized:
 
     def _loss(self, share: float) -> str:
         if self.labelled:
-            return f"{100 * share:.2f} points of accuracy lost on {self.counted} pictures"
-        return f"{100 * share:.1f} % of {self.counted} inputs get another class than in fp32"
+            said = f"{100 * share:.2f} points of accuracy lost on {self.counted} pictures"
+            return said + " against fp32 before it was tuned" * self.tuned
+        said = f"{100 * share:.1f} % of {self.counted} inputs get another class than in fp32"
+        return said + " before it was tuned" * self.tuned
 
 
 def quantize(
@@ -75,13 +79,15 @@ def quantize(
     out: Path,
     pictures: Sequence[Picture] = (),
     most: float | None = None,
+    plain: np.ndarray | None = None,
     limits: Limits = Limits(),
     watch: Watch = lambda job, stage: None,
 ) -> Quantized:
     """Plan, convert, count: on `pictures`, or else on what calibrates.
 
     most: of what is counted, the share that may lose fp32's class; with labelled pictures, by which
-    accuracy may fall. None: all blocks are in 8 bits.
+    accuracy may fall. None: all blocks are in 8 bits. plain: what fp32 called the pictures before
+    the recipe's weights were tuned, if they were.
     """
     require(target, check_host(target).needs)
     check_precision(target, recipe.precision)
@@ -103,22 +109,23 @@ def quantize(
                 counted=work / COUNTED if pictures else None,
                 labels=labels,
                 most=most,
+                plain=None if plain is None else plain.tolist(),
             )
         watch("blocks", "done")
         blocks = tuple(Block.from_dict(d) for d in found["blocks"])
         noisiest = [b.path for b in by_noise(blocks)]
         most_kept = len(noisiest) - 1  # with one more it is fp32
         kept = min(max(len(found["lost"]) - 1, 0), most_kept)
-        before: np.ndarray | None = None
+        before = plain
         while True:
             keep = tuple(noisiest[:kept])
-            outcomes = _files(replace(recipe, keep=keep), target, out, limits, watch)
+            outcomes = files(replace(recipe, keep=keep), target, out, limits, watch)
             in_file = None
             if found["lost"]:
                 watch("count", f"{len(rows)} inputs")
-                plain, few = (o.artifact for o in outcomes)
-                before = _classes(plain, rows) if before is None else before
-                in_file = lost(before, _classes(few, rows), labels)
+                whole, few = (o.artifact for o in outcomes)
+                before = classes(whole, rows) if before is None else before
+                in_file = lost(before, classes(few, rows), labels)
                 watch("count", "done")
             met = None if most is None or in_file is None else in_file <= most
             if met is not False or kept == most_kept:
@@ -138,10 +145,11 @@ def quantize(
         tuple(found["lost"]),
         in_file,
         met,
+        plain is not None,
     )
 
 
-def _files(
+def files(
     recipe: Recipe, target: str, out: Path, limits: Limits, watch: Watch
 ) -> tuple[Outcome, ...]:
     """In fp32 and in the recipe's precision."""
@@ -159,7 +167,8 @@ def _files(
     return tuple(made)
 
 
-def _classes(artifact: Artifact | None, rows: Sequence[Arrays]) -> np.ndarray:
+def classes(artifact: Artifact | None, rows: Sequence[Arrays]) -> np.ndarray:
+    """What the file names each of the rows."""
     assert artifact
     with artifact.open() as session:
         return np.array([np.argmax(session(*row)[0]) for row in rows])

@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from edgevit.errors import InputError, WeightsError
+from edgevit.staging import explained
 
 # The batches of epoch i: images [B, ...], and labels [B] or None.
 Batches = Callable[[int], Iterable[tuple[Tensor, Tensor | None]]]
@@ -110,12 +111,18 @@ def _keep(
     tensors = {f"model.{k}": v for k, v in module.state_dict().items()}
     for i, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{k}": v for k, v in state.items()}
+    write(file, tensors, {"facts": json.dumps(facts)})
+
+
+def write(file: Path, tensors: dict[str, Any], said: dict[str, str]) -> None:
+    """Tensors and what is said of them, as safetensors: the file is there whole or not at all."""
     made = file.with_name(f"{file.name}.part")
     # safetensors takes neither views nor two names for one storage.
-    save_file(
-        {k: v.detach().clone() for k, v in tensors.items()}, made, {"facts": json.dumps(facts)}
-    )
-    made.replace(file)
+    own = {k: v.detach().clone().contiguous() for k, v in tensors.items() if isinstance(v, Tensor)}
+    with explained(file.parent):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_file(own, made, said)
+        made.replace(file)
 
 
 def _resume(
