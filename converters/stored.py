@@ -74,8 +74,9 @@ def _mlpackage(file: Path) -> Iterable[tuple[str, int]]:
     _, block, _ = read(file)
     for operation in block.operations:
         if operation.type == "const" or operation.type.startswith("constexpr_"):
-            for value in operation.attributes.values():
-                kind, shape = declared(value.type)
+            bound = [b for argument in operation.inputs.values() for b in argument.arguments]
+            held = [*operation.attributes.values(), *(b.value for b in bound if not b.name)]
+            for kind, shape in (declared(value.type) for value in held):
                 if kind:
                     yield kind.name, prod(n or 1 for n in shape)
 

@@ -39,7 +39,7 @@ def test_all_of_it_is_in_8_bits(tmp_path):
 
 
 def test_weights_that_stayed_as_they_were_are_an_error(tmp_path):
-    with pytest.raises(InputError, match="w8a8 leaves all 15 numbers of tiny"):
+    with pytest.raises(InputError, match="w8a8 leaves all 17 numbers of tiny"):
         stored(file=str(file(tmp_path, weights=False, reads=True)), precision="w8a8")
 
 
