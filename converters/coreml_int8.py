@@ -54,9 +54,9 @@ def quantized(exported: "ExportedProgram", program: "Program") -> "ExportedProgr
         n.update_arg(0, pair_of[n.args[0]])
         n.update_arg(1, _weight(module, n))
     for x in written:
-        x.replace_all_uses_with(
-            pair_of[x], delete_user_cb=lambda user, own=pair_of[x].args[0]: user is not own
-        )
+        for user in [*x.users]:
+            if user is not pair_of[x].args[0]:
+                user.replace_input_with(x, pair_of[x])
     module.recompile()
     return torch.export.export(module, program.inputs)
 
