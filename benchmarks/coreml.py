@@ -34,15 +34,16 @@ from edgevit.recipe import Recipe
 from edgevit.reference import PROGRAM, REFERENCE, Arrays, Reference
 
 IOS = 18  # the oldest that holds all schemes
+SCHEMES = [p for p in CoreML.executes if p != "w8a8"]  # that takes ranges first
 
 
 def measured(name: str, folder: Path) -> dict[str, Any]:
     """scheme → how its file agrees, or the error that ended it."""
     recipe = Recipe(name).as_dict()
-    made = from_recipe(recipe=recipe, folder=str(folder), precisions=[*CoreML.executes])
+    made = from_recipe(recipe=recipe, folder=str(folder), precisions=SCHEMES)
     row: dict[str, Any] = {"model": name, "parameters": made["facts"]["parameters"], "schemes": {}}
     held = Reference.load(folder / REFERENCE)
-    for precision in CoreML.executes:
+    for precision in SCHEMES:
         try:
             row["schemes"][precision] = _run(folder, precision, held)
         except Exception as e:  # whatever the converter raises; the other schemes go on
@@ -56,7 +57,7 @@ def _run(folder: Path, precision: str, held: Reference) -> dict[str, Any]:
         lower(target="coreml", program=folder / PROGRAM, file=file, precision=precision, ios=IOS)
     else:  # what `lower` does too, without converting again
         half = MLModel(str(folder / "fp16.mlpackage"), skip_model_load=True)
-        compress(half, precision, ios=IOS).save(str(file))
+        compress(half, precision).save(str(file))
     evaluate = CoreML().evaluate(file)
     found, times = [], []
     for row in held.inputs:
@@ -101,7 +102,7 @@ def main(models: tuple[str, ...], keep: Path | None) -> None:
 
 
 def table(rows: list[dict[str, Any]]) -> Table:
-    shown = Table("model", "M param.", "fp32 error", *CoreML.executes, "seconds", box=None)
+    shown = Table("model", "M param.", "fp32 error", *SCHEMES, "seconds", box=None)
     for row in rows:
         found = row["schemes"]
         times = [f["seconds"] for f in found.values() if "seconds" in f]
@@ -109,7 +110,7 @@ def table(rows: list[dict[str, Any]]) -> Table:
             row["model"],
             f"{row['parameters'] / 1e6:.1f}",
             f"{found['fp32']['relative']:.1e}" if "relative" in found["fp32"] else "",
-            *(_cell(found[precision]) for precision in CoreML.executes),
+            *(_cell(found[precision]) for precision in SCHEMES),
             f"{max(times):.2f}" if times else "",
         )
     return shown

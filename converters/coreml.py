@@ -11,8 +11,10 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from edgevit.errors import InputError
+
 from . import coreml_scales
-from .coreml_weights import OLDEST, compress
+from .coreml_weights import compress
 from .rewrites import NATIVE
 from .target import Array, Loaded, Placement, Tensor, require
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 _UNUSED = ["executorch", "sklearn", "tensorflow", "transformers", "xgboost"]
 _UNUSED += ["torchao", "torchaudio", "torchvision"]
 _DATE = "com.github.apple.coremltools.conversion_date"
+# iOS whose programs hold the form.
+OLDEST = {"w8a8": 17, "w8": 16, "w6": 16, "w4": 18, "w4-sparse": 18}
 _EVALUATED = "" if sys.platform == "darwin" else "; evaluated from the saved program, not on a Mac"
 
 
@@ -35,6 +39,9 @@ class CoreML:
     executes: ClassVar[dict[str, str]] = {
         "fp32": "declared fp32: CPU and GPU only, the Neural Engine computes in fp16" + _EVALUATED,
         "fp16": "declared fp16 weights and activations, fp32 inputs and outputs" + _EVALUATED,
+        "w8a8": "int8 weights, a scale for each channel, and 8-bit activations over calibrated "
+        "ranges in convolutions and linear layers, fp16 in all else; by Apple a gain on the Neural "
+        "Engine, most from A17 Pro and M4 on, and a loss on CPU and GPU" + _EVALUATED,
         "w8": "int8 weights, one scale and zero point a channel; fp16 activations" + _EVALUATED,
         "w6": "weights from palettes of 64, one a tensor; fp16 activations" + _EVALUATED,
         "w4": "weights from palettes of 16, one for 4 channels; fp16 activations" + _EVALUATED,
@@ -44,19 +51,25 @@ class CoreML:
 
     def lower(self, program: "Program", file: Path, *, precision: str, ios: int) -> None:
         require("coreml", self.needs)
+        refuse_older(precision, ios)
         ct = _coremltools()
         _register_channel_norm()
         coreml_scales.register()
         half = precision in self.in_half
+        exported = program.exported
+        if precision == "w8a8":
+            from . import coreml_int8
+
+            exported = coreml_int8.quantized(exported, program)
         model = ct.convert(
-            program.exported.run_decompositions({}),
+            exported.run_decompositions({}),
             minimum_deployment_target=getattr(ct.target, f"iOS{ios}"),
             compute_precision=ct.precision.FLOAT16 if half else ct.precision.FLOAT32,
             outputs=[ct.TensorType(name=p.name) for p in program.facts.outputs],
             skip_model_load=True,
         )
-        if precision in OLDEST:
-            model = compress(model, precision, ios=ios)
+        if precision in OLDEST and precision != "w8a8":
+            model = compress(model, precision)
         model.save(str(file))
         _make_deterministic(file)
 
@@ -81,6 +94,13 @@ class CoreML:
         ops = Counter(op.type for op in block.operations)
         constants = [op for op in ops if op == "const" or op.startswith("constexpr_")]
         return Placement(None, 0, {op: n for op, n in ops.most_common() if op not in constants})
+
+
+def refuse_older(precision: str, ios: int) -> None:
+    """InputError for a form that programs of this iOS do not hold."""
+    oldest = OLDEST.get(precision, 0)
+    if ios < oldest:
+        raise InputError(f"{precision} needs iOS {oldest}; convert with --ios {oldest}")
 
 
 class LoadedPackage:

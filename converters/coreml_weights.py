@@ -14,18 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from edgevit.errors import InputError
-
-OLDEST = {"w8": 16, "w6": 16, "w4": 18, "w4-sparse": 18}  # iOS whose programs hold the form
 GROUP = 4  # output channels that share a palette: it divides the 1000 of a head, 16 does not
 
 
-def compress(model: Any, precision: str, *, ios: int) -> Any:
+def compress(model: Any, precision: str) -> Any:
     """The MLModel with its weights in the form that `precision` names."""
-    if ios < OLDEST[precision]:
-        raise InputError(
-            f"{precision} needs iOS {OLDEST[precision]}; convert with --ios {OLDEST[precision]}"
-        )
     import coremltools.optimize.coreml as cto
 
     if precision == "w8":

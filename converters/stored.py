@@ -13,6 +13,7 @@ from edgevit.errors import InputError
 FEW = ("dyn8", "w8a8", "w8", "w4")  # what is to be stored in 8 bits or fewer
 BITS = {"FLOAT": 32, "FLOAT32": 32, "fp32": 32, "FLOAT16": 16, "HALF": 16, "fp16": 16}
 BITS |= dict.fromkeys(("INT8", "UINT8", "CHAR", "BYTE", "qint8", "qcint8"), 8)
+BITS |= dict.fromkeys(("int8", "uint8"), 8) | dict.fromkeys(("int4", "uint4"), 4)
 BITS |= dict.fromkeys(("INT4", "qcint4", "qbint4"), 4)
 
 
@@ -33,6 +34,11 @@ def stored(*, file: str, precision: str) -> dict[str, int]:
         raise InputError(
             f"{precision} leaves all {found.total():,} numbers of {Path(file).name} as they are: "
             "the model has no layer that this target stores in fewer bits; convert it to fp32"
+        )
+    if precision == "w8a8" and reader is _mlpackage and (floats := _reading_floats(Path(file))):
+        raise InputError(
+            f"{precision} leaves what {len(floats)} products of {Path(file).name} read as it is, "
+            f"{floats[0]} among them: this version of coremltools moves `quantize` elsewhere"
         )
     return {str(bits): found[bits] for bits in sorted(found, reverse=True)}
 
@@ -61,5 +67,33 @@ def _pte(file: Path) -> Iterable[tuple[str, int]]:
     return constants(file)
 
 
-# Core ML's forms, palettes and sparse ones among them, are no numbers of one width.
-READERS = {".onnx": _onnx, ".tflite": _tflite, ".pte": _pte}
+def _mlpackage(file: Path) -> Iterable[tuple[str, int]]:
+    from .mil.package import read
+    from .mil.values import declared
+
+    _, block, _ = read(file)
+    for operation in block.operations:
+        if operation.type == "const" or operation.type.startswith("constexpr_"):
+            bound = [b for argument in operation.inputs.values() for b in argument.arguments]
+            held = [*operation.attributes.values(), *(b.value for b in bound if not b.name)]
+            for kind, shape in (declared(value.type) for value in held):
+                if kind:
+                    yield kind.name, prod(n or 1 for n in shape)
+
+
+def _reading_floats(file: Path) -> list[str]:
+    """Core ML's products of 8-bit weights whose activations are in more bits."""
+    from .mil.package import read
+
+    _, block, _ = read(file)
+    kind = {o.name: operation.type for operation in block.operations for o in operation.outputs}
+    found = []
+    for operation in block.operations:
+        if operation.type in ("conv", "linear"):
+            reads = {k: kind.get(v.arguments[0].name, "") for k, v in operation.inputs.items()}
+            if reads["weight"].startswith("constexpr_") and reads["x"] != "dequantize":
+                found.append(operation.outputs[0].name)
+    return found
+
+
+READERS = {".onnx": _onnx, ".tflite": _tflite, ".pte": _pte, ".mlpackage": _mlpackage}

@@ -3,7 +3,8 @@
 fp16        every operator's result is rounded
 w8 ... w4   so are the weights, to evenly spaced levels of a channel, and all that follows to fp16
 w8a8        weights, and what convolutions and linear layers read and write, are rounded to 255
-            levels over their ranges: of a channel, and of a tensor over all inputs
+            levels over their ranges: of a channel, and of a tensor over all inputs (Core ML's lie
+            up to twice as far apart, having no zero point; that all else is fp16 there is less)
 dyn8        weights, and what linear layers read, over the range of each input
 """
 

@@ -13,7 +13,7 @@ from .screen import Screen, screened
 
 if TYPE_CHECKING:
     from ..pipeline.convert import Outcome
-    from ..pipeline.pays import Pay
+    from ..pipeline.pays import Verdict
 
 
 @click.command()
@@ -86,7 +86,7 @@ def command(
     """
     from ..converters.plan import Plan
     from ..pipeline.convert import Limits, as_json, convert
-    from ..pipeline.pays import Pay, leave, pays
+    from ..pipeline.pays import leave, pays
     from .tables import conversions
 
     chosen = chosen_by(words) if words else {}
@@ -117,7 +117,7 @@ def command(
         outcomes = convert(asked, to=to, precisions=precisions, **settings)
         found = pays(outcomes, asked, **settings)
     screen.show(*conversions(outcomes, verbose=screen.verbose))
-    worth = {pay.artifact.path: pay for pay in found if isinstance(pay, Pay)}
+    worth = {pay.artifact.path: pay for pay in found if not isinstance(pay, EdgevitError)}
     screen.show(*map(str, worth.values()))
     if if_pays:
         leave(worth.values())
@@ -126,10 +126,10 @@ def command(
     screen.end([*errors, *(e for e in found if isinstance(e, EdgevitError))])
 
 
-def _verdict(worth: "dict[Path, Pay]", outcome: "Outcome", *, if_pays: bool) -> dict[str, Any]:
-    """Whether 8 bits pay, where that was measured; of a file that was left out there is no path."""
+def _verdict(worth: "dict[Path, Verdict]", outcome: "Outcome", *, if_pays: bool) -> dict[str, Any]:
+    """Whether 8 bits pay, where that was asked; of a file that was left out there is no path."""
     pay = worth.get(outcome.artifact.path) if outcome.artifact else None
     if pay is None:
         return {}
-    gone = if_pays and not pay.pays
+    gone = if_pays and pay.pays is False
     return {"pays": pay.as_dict()} | ({"path": None, "card": None} if gone else {})

@@ -164,7 +164,7 @@ def _blocks(found: "Quantized") -> "Table":
             f"{b.macs:.1%}",
             f"{max(p.outlier for p in b.products):.0f}×",
             f"{b.snr_db:.1f} dB",
-            "stays in fp32" if b.path in found.plan.keep else "",
+            f"stays in {found.rest}" if b.path in found.plan.keep else "",
         )
     return table
 

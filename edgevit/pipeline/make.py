@@ -20,7 +20,14 @@ from ..converters.stored import FEW
 from ..converters.target import Placement, find
 from ..converters.tools import tools
 from ..converters.verify import REJECTED, SKIPPED, Agreement, agreement
-from ..errors import ChildError, ChildMemory, ChildTimeout, Disagreement, EdgevitError
+from ..errors import (
+    ChildError,
+    ChildMemory,
+    ChildTimeout,
+    Disagreement,
+    EdgevitError,
+    InputError,
+)
 from ..reference import PROGRAM, Reference, reference_of
 from ..sandbox import Child
 from ..staging import explained, publish, remove
@@ -122,7 +129,7 @@ class Maker:
             with self.limits.child(log) as child:
                 report, placed = self._lowered(child, job, made, log, asked)
                 if report and report["applied"] and placed and placed["outside"]:
-                    with suppress(ChildError):
+                    with suppress(ChildError, InputError):  # it may lack what is kept
                         _, plainly = self._lowered(child, job, plain, log, ())
             before, after = _cuts(placed), _cuts(plainly)
             cut_less = after < before if plainly else False

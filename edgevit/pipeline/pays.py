@@ -1,13 +1,16 @@
-"""pays(): whether a file of 8-bit integers is worth it, measured beside the same model in fp32."""
+"""pays(): whether a file of 8-bit integers is worth it, measured beside the same model in fp32.
+
+Of a runtime that is not on this system nothing is measured, and the verdict says so.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from ..converters.artifact import Artifact
 from ..converters.card import card_of
-from ..converters.target import find
-from ..errors import EdgevitError, sound
+from ..converters.target import check_host
+from ..errors import EdgevitError, NotOnThisSystem, sound
 from ..profiles.compare import Ratio, ratio
 from ..recipe import INTEGER, Recipe
 from ..staging import remove
@@ -52,6 +55,24 @@ class Pay:
         return f"{name} does not pay here: {said}; keep {self.plain.path.name}"
 
 
+@dataclass(frozen=True)
+class Untimed:
+    """why: its runtime is not here."""
+
+    artifact: Artifact
+    why: str
+    pays: ClassVar[None] = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"pays": None, "why": self.why}
+
+    def __str__(self) -> str:
+        return f"{self.artifact.path.name}: whether it pays is not known here, {self.why}"
+
+
+Verdict = Pay | Untimed
+
+
 def pays(
     outcomes: Sequence[Outcome],
     recipe: Recipe,
@@ -60,25 +81,29 @@ def pays(
     rounds: int = 30,
     threads: int = 1,
     **settings: Any,
-) -> list[Pay | EdgevitError]:
-    """Of each file of 8-bit integers among `outcomes` whose runtime is here.
+) -> list[Verdict | EdgevitError]:
+    """Of each file of 8-bit integers among `outcomes`.
 
-    The same in fp32 is converted too where it is not among them; settings: see `convert`. Says
-    nothing of a file whose fp32 failed before.
+    The same in fp32 is converted too where it is not among them and can be timed; settings: see
+    `convert`. Says nothing of a file whose fp32 failed before.
     """
-    files = [
-        (o.job.target, o.artifact)
-        for o in outcomes
-        if o.artifact and o.job.recipe.precision in INTEGER and find(o.job.target).runs_here
-    ]
+    found: list[Verdict | EdgevitError] = []
+    files: list[tuple[str, Artifact]] = []
+    for o in outcomes:
+        if o.artifact and o.job.recipe.precision in INTEGER:
+            try:
+                check_host(o.job.target)
+            except NotOnThisSystem as e:
+                found.append(Untimed(o.artifact, str(e)))
+            else:
+                files.append((o.job.target, o.artifact))
     plain = {o.job.target: o for o in outcomes if o.job.recipe.precision == "fp32"}
     lacking = list(dict.fromkeys(target for target, _ in files if target not in plain))
-    found: list[Pay | EdgevitError] = []
     if lacking:
         try:
             made = convert(recipe, to=lacking, watch=watch, **settings)
         except EdgevitError as e:
-            return [e]
+            return [*found, e]
         plain |= {o.job.target: o for o in made}
         found += [o.error for o in made if o.error]
     for target, artifact in files:
@@ -96,9 +121,9 @@ def pays(
     return found
 
 
-def leave(found: Iterable[Pay]) -> None:
+def leave(found: Iterable[Verdict]) -> None:
     """Remove the files that do not pay: those in fp32 stand in their place."""
     for pay in found:
-        if not pay.pays:
+        if pay.pays is False:
             remove(pay.artifact.path)
             remove(card_of(pay.artifact.path))

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..converters.artifact import Artifact
 from ..converters.plan import Block, Plan, by_noise, lost
-from ..converters.target import check_host, check_precision, require
+from ..converters.target import check_precision, find, require
 from ..page import page as html
 from ..pictures import Picture
 from ..profiles.report.bars import Bar, bars
@@ -53,6 +53,12 @@ class Quantized:
     tuned: bool = False
 
     @property
+    def rest(self) -> str:
+        """What a block in more bits is in: fp16 where the target's other activations are."""
+        job = self.outcomes[-1].job
+        return "fp16" if job.recipe.precision in find(job.target).in_half else "fp32"
+
+    @property
     def said(self) -> list[str]:
         """Lines below the table."""
         found = [f"all in 8 bits, simulated: SNR {self.snr_db:.1f} dB"]
@@ -60,7 +66,9 @@ class Quantized:
             found[0] += f"; {self._loss(self.lost[0])}"
         if self.in_file is not None:
             kept = len(self.plan.keep)
-            stay = f"{kept} of {len(self.blocks)} blocks in fp32" if kept else "all in 8 bits"
+            stay = (
+                f"{kept} of {len(self.blocks)} blocks in {self.rest}" if kept else "all in 8 bits"
+            )
             found.append(f"{stay}, the file: {self._loss(self.in_file)}")
         return found
 
@@ -89,7 +97,7 @@ def quantize(
     accuracy may fall. None: all blocks are in 8 bits. plain: what fp32 called the pictures before
     the recipe's weights were tuned, if they were.
     """
-    require(target, check_host(target).needs)
+    require(target, find(target).needs)
     check_precision(target, recipe.precision)
     refuse_strangers(out, (), force=False)
     recipe = recipe.absolute()

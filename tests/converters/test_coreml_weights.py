@@ -52,10 +52,12 @@ def test_each_form_is_stored_smaller_and_agrees(tmp_path):
 
 @pytest.mark.needs("coremltools")
 def test_a_form_that_an_older_ios_lacks_is_one_sentence():
-    from edgevit.converters.coreml_weights import compress
+    from edgevit.converters.coreml import refuse_older
 
-    with pytest.raises(InputError, match="w4 needs iOS 18; convert with --ios 18"):
-        compress(None, "w4", ios=17)
+    for precision, ios in (("w8", 16), ("w8a8", 17), ("w4", 18)):
+        refuse_older(precision, ios)
+        with pytest.raises(InputError, match=f"{precision} needs iOS {ios}; convert with --ios"):
+            refuse_older(precision, ios - 1)
 
 
 @pytest.mark.parametrize("drawn", ["standard_normal", "laplace", "uniform"])

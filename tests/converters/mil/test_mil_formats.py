@@ -154,3 +154,64 @@ CASES: dict[str, Maker] = {
 @pytest.mark.parametrize("name", CASES)
 def test_casts_and_levels(name):
     check(name, CASES[name], 0)
+
+
+def levels(x, **how):
+    """What `quantize` makes of x, cast to int32."""
+    (found,) = evaluated(
+        lambda mb, x: mb.cast(x=mb.quantize(input=x, **how), dtype="int32"),
+        np.array(x, np.float32),
+    )
+    return found.tolist()
+
+
+def test_levels_by_hand():
+    """Ties go to the even level, before the zero point is added; beyond the last there is none."""
+    step = {"scale": np.float32(0.5)}
+    x = [[0.25, 0.75, 1.25, -0.25, -0.75, 0.3, 100, -100]]
+    assert levels(x, output_dtype="int8", **step) == [[0, 2, 2, 0, -2, 1, 127, -128]]
+    assert levels(x, output_dtype="int8", zero_point=np.int8(5), **step) == [
+        [5, 7, 7, 5, 3, 6, 127, -128]
+    ]
+    assert levels(x, output_dtype="uint8", **step) == [[0, 2, 2, 0, 0, 1, 200, 0]]
+    assert levels(x, output_dtype="uint8", zero_point=np.uint8(100), **step) == [
+        [100, 102, 102, 100, 98, 101, 255, 0]
+    ]
+    each = {"scale": np.float32([1, 2]), "zero_point": np.int8([2, 4]), "output_dtype": "int8"}
+    for axis in (1, -1):
+        assert levels([[1, 2], [3, 4]], axis=axis, **each) == [[3, 5], [5, 6]]
+    assert levels([[1, 2], [3, 4]], axis=0, **each) == [[3, 4], [6, 6]]
+
+
+def values(x, **how):
+    """What `dequantize` makes of levels, as float32."""
+
+    def build(mb, x):
+        kind = how.get("zero_point", np.int8(0)).dtype.name
+        return mb.cast(x=mb.dequantize(input=mb.cast(x=x, dtype=kind), **how), dtype="fp32")
+
+    return evaluated(build, np.array(x, np.int32))[0].tolist()
+
+
+def test_values_of_levels_by_hand():
+    """The difference of two levels needs nine bits; fp16 rounds the product, not the difference."""
+    assert values([[-128, 0, 127]], scale=np.float32(0.5)) == [[-64, 0, 63.5]]
+    assert values([[-128, 127]], scale=np.float32(2), zero_point=np.int8(127)) == [[-510, 0]]
+    assert values([[0, 255]], scale=np.float32(1), zero_point=np.uint8(255)) == [[-255, 0]]
+    each = {"scale": np.float32([1, 2]), "zero_point": np.uint8([2, 4])}
+    assert values([[3, 5], [5, 6]], axis=1, **each) == [[1, 2], [3, 4]]
+    tenth = float(np.float16(0.1))  # 0.0999755859375
+    assert values([[1, 127]], scale=np.float16(0.1)) == [[tenth, float(np.float16(127 * tenth))]]
+    assert values([[100]], scale=np.float16(1000), zero_point=np.int8(0)) == [[np.inf]]
+
+
+def test_levels_of_halves_as_on_a_mac():
+    """The numbers of coremltools' own test: a step of 0.1 in fp16, which is a little less."""
+
+    def build(mb, x):
+        half = mb.cast(x=x, dtype="fp16")
+        how = {"scale": np.float16(0.1), "zero_point": np.int8(10), "output_dtype": "int8"}
+        return mb.cast(x=mb.quantize(input=half, **how), dtype="int32")
+
+    (found,) = evaluated(build, np.array([-1, 0, 1, 2], np.float32))
+    assert found.tolist() == [0, 10, 20, 30]
