@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edgevit import calibration
 
 from .rewrites.graph import module_path
-from .simulate import learnt
+from .simulate import CONV, LINEAR, learnt
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -39,21 +39,34 @@ def quantized(exported: "ExportedProgram", program: "Program") -> "ExportedProgr
     spec = replace(config.input_activation, observer_or_fake_quant_ctr=least_to_most)
     config = replace(config, input_activation=spec, output_activation=spec)
     quantizer = XNNPACKQuantizer().set_filter_function(lambda node: gains(module, node, program))
-    for target in (torch.ops.aten.linear.default, torch.ops.aten.conv2d.default):
+    for target in (LINEAR, CONV):
         quantizer.set_operator_type(target, config)
     prepared = prepare_pt2e(module, quantizer)
     assert program.calibration
     with torch.no_grad():
         for row in calibration.load(program.calibration):
             prepared(*map(torch.from_numpy, row))
+    _narrow(prepared, program)
     return torch.export.export(convert_pt2e(prepared), program.inputs)
+
+
+def _narrow(prepared: Any, program: "Program") -> None:
+    """Clip what modules read and write, as the program says."""
+    for node in prepared.graph.nodes:
+        for written in (False, True):
+            found = program.ranges.get((module_path(node), written))
+            if not found or node.target not in (CONV, LINEAR):
+                continue
+            for seen in node.users if written else node.args[:1]:
+                if seen.op == "call_module":
+                    observer = prepared.get_submodule(seen.target)
+                    observer.min_val.clamp_(min=found.low)
+                    observer.max_val.clamp_(max=found.high)
 
 
 def gains(module: Any, node: "Node", program: "Program") -> bool:
     """Whether an operator with a weight is the model's, not kept in fp32, and faster in 8 bits."""
-    import torch
-
-    if node.target not in (torch.ops.aten.conv2d.default, torch.ops.aten.linear.default):
+    if node.target not in (CONV, LINEAR):
         return True  # it is asked for their weights and activations, too
     if program.kept(module_path(node)):
         return False
@@ -61,5 +74,5 @@ def gains(module: Any, node: "Node", program: "Program") -> bool:
     if value is None:
         return False
     groups = node.args[6] if len(node.args) > 6 else 1
-    one_channel_each = node.target is torch.ops.aten.conv2d.default and groups == value.shape[0]
+    one_channel_each = node.target is CONV and groups == value.shape[0]
     return not (one_channel_each and groups != 1 and value[0, 0].numel() > TAPS)
