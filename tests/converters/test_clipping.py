@@ -1,21 +1,24 @@
 """Outliers that hardly count are clipped, in every runtime's file; those that count are not."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
-from clipped_net import LOUD, SHAPE, Net, rows
+from clipped_net import LOUD, Net, rows
+from known_card import card
 from torch import Tensor
 
 from edgevit import calibration
 from edgevit.converters import clipping
 from edgevit.converters.card_in_words import in_words
 from edgevit.converters.clipping import clipped
+from edgevit.converters.lowering import lower
 from edgevit.converters.plan import WIDEST, Block
 from edgevit.converters.sensitivity import study
 from edgevit.converters.simulate import Simulation
-from edgevit.pipeline.convert import convert
+from edgevit.converters.target import find
 from edgevit.program import Program, export
-from edgevit.recipe import Recipe
 from edgevit.reference import CALIBRATION, PROGRAM
 
 TARGETS = ("executorch", "tflite", "onnx")
@@ -47,27 +50,27 @@ def truth():
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """By target, and how large what they were calibrated on is."""
-    out = tmp_path_factory.mktemp("clipping")
+    """By target, and how large what they were calibrated on is; and what the lowering reports."""
     found = {}
+    warnings.simplefilter("ignore")  # third parties', who have a process of their own elsewhere
     for scale in (USUAL, LARGE):
-        np.save(out / "x.npy", rows(scale))
-        made = convert(
-            Recipe("net", calibrate=str(out / "x.npy")),
-            to=TARGETS,
-            out=out / f"{scale}",
-            precisions=["w8a8"],
-            model=(Net().eval(), [torch.zeros(SHAPE)]),
-        )
-        for o in made:
-            assert not o.error
-            found[o.job.target, scale] = o.artifact
+        folder = tmp_path_factory.mktemp("clipping")
+        program_of(Net(), rows(scale), folder)
+        for target in TARGETS:
+            file = folder / f"net{find(target).suffix}"
+            report = lower(
+                target=target,
+                program=str(folder / PROGRAM),
+                file=str(file),
+                precision="w8a8",
+                ios=17,
+            )
+            found[target, scale] = find(target).load(file), report
     return found
 
 
-def answers(artifact, scale) -> list[np.ndarray]:
-    with artifact.open() as session:
-        return [session(row[None])[0] for row in rows(scale)]
+def answers(file, scale) -> list[np.ndarray]:
+    return [file(row[None])[0] for row in rows(scale)]
 
 
 @pytest.mark.needs("executorch", "litert_torch", "onnxruntime")
@@ -78,18 +81,21 @@ def test_a_loud_channel_that_hardly_counts_is_clipped(files, truth, tmp_path, ta
     net.watch(calibration.load(program.calibration))
     net.rounded = net.blocks
     unclipped = [net.answer((row[None],)).numpy() for row in rows(USUAL)]
-    artifact = files[target, USUAL]
+    file, report = files[target, USUAL]
     assert snr_db(truth[USUAL], unclipped) < 10
-    assert snr_db(truth[USUAL], answers(artifact, USUAL)) > 30
-    assert artifact.card.rewrites["clipped"]
-    assert "tensors to ranges chosen by" in in_words(artifact.card)["clipped"]
+    assert snr_db(truth[USUAL], answers(file, USUAL)) > 30
+    assert sum(report["clipped"].values()) == 1
+    said = in_words(card(rewrites={"applied": {}, "left_alone": None} | report))["clipped"]
+    assert said.startswith("tensors to ranges chosen by ")
 
 
 @pytest.mark.needs("executorch", "litert_torch", "onnxruntime")
 @pytest.mark.parametrize("target", TARGETS)
 def test_other_inputs_give_other_ranges(files, truth, target):
     """The file that was calibrated on smaller inputs cuts off what the other one reads."""
-    small, large = (snr_db(truth[LARGE], answers(files[target, s], LARGE)) for s in (USUAL, LARGE))
+    small, large = (
+        snr_db(truth[LARGE], answers(files[target, s][0], LARGE)) for s in (USUAL, LARGE)
+    )
     assert small < 10
     assert large > 30
 
