@@ -135,7 +135,7 @@ def _products(found: "Quantized") -> "Table":
         ("layer", "left", 1),
         ("weight", "left", 0),
         ("reads", "left", 0),
-        ("clipped to", "left", 0),
+        ("clipped to", "left", 1),
         ("outlier", "right", 0),
         ("SNR alone", "right", 0),
         ("here", "right", 0),
