@@ -14,8 +14,8 @@ preprocess   size, crop fraction, interpolation, mean, std, channel order; null 
 labels       class names in order, or null
 agreement    see `verify`: status "agrees", "rejected", "skipped"
 rewrites     what was done to the graph before it was lowered: rule → how often, what was refused
-             and why, and why the form that torch exports stands where that is so; null for none
-             asked
+             and why, and why the form that torch exports stands where that is so; in w8a8 how many
+             tensors were `equalized`, and `clipped`, by what chose the range; null for none asked
 placement    delegate, partitions, operators outside; null where nobody can know
 tools        versions of everything that took part
 key          digest of all that decides the file, or null for a module given from Python

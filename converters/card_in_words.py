@@ -30,10 +30,16 @@ def in_words(card: Card) -> dict[str, str]:
         "rewrites": (report["left_alone"] and f"none: {report['left_alone']}")
         or ", ".join(f"{n} {rule}" for rule, n in report["applied"].items())
         or "none",
+        **({"clipped": _clipped(counts)} if (counts := report.get("clipped")) else {}),
         "placement": str(card.placement) if card.placement else "not known",
         "outside": ", ".join(f"{n} {op}" for op, n in outside.items()) or "nothing",
         "tools": ", ".join(f"{k} {v}" for k, v in card.tools.items()),
     }
+
+
+def _clipped(counts: dict[str, int]) -> str:
+    """ "tensors to ranges chosen by OCTAV 5, entropy 1"."""
+    return "tensors to ranges chosen by " + ", ".join(f"{by} {n}" for by, n in counts.items())
 
 
 def _shares(bits: dict[str, int]) -> str:

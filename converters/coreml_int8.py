@@ -49,6 +49,11 @@ def quantized(exported: "ExportedProgram", program: "Program") -> "ExportedProgr
     assert program.calibration
     rows = calibration.load(program.calibration)
     found = ranges(module, [*written, *(n.args[0] for n in products)], rows)
+    for n in products:
+        for x, end in ((n.args[0], False), (_written(n), True)):
+            narrow = program.ranges.get((module_path(n), end))
+            if narrow and x in found:
+                found[x] = max(found[x][0], narrow.low), min(found[x][1], narrow.high)
     pair_of = {x: _pair(x, *found[x]) for x in found}
     for n in products:
         n.update_arg(0, pair_of[n.args[0]])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edgevit import calibration
 
 from .rewrites.graph import aten, module_path
-from .simulate import CONV, PRODUCTS, learnt
+from .simulate import CONV, LINEAR, learnt
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -40,21 +40,36 @@ def quantized(exported: "ExportedProgram", program: "Program") -> "ExportedProgr
     spec = replace(config.input_activation, observer_or_fake_quant_ctr=least_to_most)
     config = replace(config, input_activation=spec, output_activation=spec)
     quantizer = XNNPACKQuantizer().set_filter_function(lambda node: gains(module, node, program))
-    for target in (*PRODUCTS["w8a8"], MUL):
+    for target in (LINEAR, CONV, MUL):
         quantizer.set_operator_type(target, config)
     prepared = prepare_pt2e(module, quantizer)
     assert program.calibration
     with torch.no_grad():
         for row in calibration.load(program.calibration):
             prepared(*map(torch.from_numpy, row))
+    _narrow(prepared, program)
     return torch.export.export(convert_pt2e(prepared), program.inputs)
+
+
+def _narrow(prepared: Any, program: "Program") -> None:
+    """Clip what modules read and write, as the program says."""
+    for node in prepared.graph.nodes:
+        for written in (False, True):
+            found = program.ranges.get((module_path(node), written))
+            if not found or node.target not in (CONV, LINEAR):
+                continue
+            for seen in node.users if written else node.args[:1]:
+                if seen.op == "call_module":
+                    observer = prepared.get_submodule(seen.target)
+                    observer.min_val.clamp_(min=found.low)
+                    observer.max_val.clamp_(max=found.high)
 
 
 def gains(module: Any, node: "Node", program: "Program") -> bool:
     """Whether an operator's weight is the model's, it is not kept in fp32, and faster in 8 bits."""
     if node.target is MUL:
         return _between(module, node, program)
-    if node.target not in PRODUCTS["w8a8"]:
+    if node.target not in (CONV, LINEAR):
         return True  # it is asked for their weights and activations, too
     if program.kept(module_path(node)):
         return False
@@ -70,7 +85,7 @@ def _between(module: Any, node: "Node", program: "Program") -> bool:
     """Whether what multiplies activations is read by products in 8 bits, and reads of one."""
 
     def product(other: Any) -> bool:
-        return getattr(other, "target", None) in PRODUCTS["w8a8"] and gains(module, other, program)
+        return getattr(other, "target", None) in (CONV, LINEAR) and gains(module, other, program)
 
     read = node.all_input_nodes
     alike = len(read) == 2 and read[0].meta["val"].shape == read[1].meta["val"].shape

@@ -11,6 +11,7 @@ from edgevit import calibration
 from edgevit.errors import InputError
 from edgevit.program import Program, within
 
+from .clipping import clipped
 from .equalize import equalized
 from .rewrites import AFTER_FP16, BEFORE_FP16
 from .rewrites.choice import Costs
@@ -78,8 +79,10 @@ def ready(
         rows = calibration.load(loaded.calibration)
         exported, count = equalized(loaded.exported, rows)
         loaded = replace(loaded, exported=exported)
+        ranges, observers = clipped(loaded)
+        loaded = replace(loaded, ranges=ranges)
         if report is not None:
-            report["equalized"] = count
+            report |= {"equalized": count, "clipped": dict(observers)}
     return loaded, report
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from edgevit import calibration
 
 from .explain.onnx import module_path
@@ -55,7 +57,23 @@ def quantize(file: Path, program: "Program", *, static: bool) -> None:
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
+            extra_options={"TensorQuantOverrides": _narrower(model, program)},
         )
+
+
+def _narrower(model: Any, program: "Program") -> dict[str, list[dict[str, Any]]]:
+    """Tensors to clip. What a MatMul writes still lacks the bias, and has another range."""
+    constants, found = {i.name for i in model.graph.initializer}, {}
+    for node in model.graph.node:
+        if node.op_type not in (*MATRICES, "Conv") or node.input[1] not in constants:
+            continue
+        path = module_path({p.key: p.value for p in node.metadata_props})
+        for tensor, written in ((node.input[0], False), (node.output[0], True)):
+            narrow = program.ranges.get((path, written))
+            if narrow and not (written and node.op_type == "MatMul"):
+                ends = {"rmin": np.float32(narrow.low), "rmax": np.float32(narrow.high)}
+                found[tensor] = [ends]
+    return found
 
 
 def _of_activations(model: Any) -> Iterator[str]:

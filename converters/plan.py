@@ -17,6 +17,8 @@ from edgevit.errors import InputError
 from edgevit.recipe import INTEGER, Recipe
 from edgevit.staging import write_text
 
+WIDEST = "least to largest"  # what chose a range that clips nothing
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -54,8 +56,9 @@ class Plan:
 class Product:
     """A convolution or linear layer. low, high: of what it reads, over the calibration.
 
-    outlier: the largest channel of what it reads over the median one. own_db: signal to noise of
-    what it writes, it alone in 8 bits; here_db: all of them.
+    read, written: the range of that in 8 bits, `low`, `high`, and what it was chosen `by`; None
+    where nothing is rounded to one. outlier: the largest channel of what it reads over the median
+    one. own_db: signal to noise of what it writes, it alone in 8 bits; here_db: all of them.
     """
 
     path: str
@@ -66,6 +69,18 @@ class Product:
     outlier: float
     own_db: float
     here_db: float
+    read: dict[str, Any] | None
+    written: dict[str, Any] | None
+
+    @property
+    def clipped(self) -> str:
+        """ "-1 .. 2 (OCTAV), writes 0 .. 3 (entropy)": ranges that leave something out."""
+        ranges = (("", self.read), ("writes ", self.written))
+        return ", ".join(
+            f"{what}{r['low']:.3g} .. {r['high']:.3g} ({r['by']})"
+            for what, r in ranges
+            if r and r["by"] != WIDEST
+        )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ the right one. All of that by torch (simulate.py), on the target's rewritten gra
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,13 @@ from torch.fx import Node
 
 from edgevit import calibration
 from edgevit.errors import InputError
-from edgevit.program import Program, within
+from edgevit.program import Program, Range, within
 from edgevit.reference import Arrays, spread
 
 from .lowering import ready
 from .plan import Block, Product, by_noise, lost
 from .rewrites.graph import module_path
-from .simulate import CONV, Simulation
+from .simulate import CONV, Simulation, read_by, rounded_as_written
 
 FEW = 8  # inputs on which noise is measured
 
@@ -51,8 +51,10 @@ def study(
     if not net.products:
         raise InputError(f"{precision} has no convolution or linear layer to put in 8 bits")
     net.watch(usual)
+    widest = dict(net.ranges)
+    net.narrow(loaded.ranges)
     few = [usual[i] for i in spread(len(usual), FEW)]
-    products, macs = _products(net, few)
+    products, macs = _products(net, few, widest)
     clean = [net.answer(row) for row in few]
 
     def snr_db(rounded: Sequence[str]) -> float:
@@ -105,8 +107,13 @@ def _shares(
     return found
 
 
-def _products(net: Simulation, rows: Sequence[Arrays]) -> tuple[list[Product], dict[str, int]]:
-    """What is told of each, and the multiplications of each module."""
+def _products(
+    net: Simulation, rows: Sequence[Arrays], widest: Mapping[Node, Range]
+) -> tuple[list[Product], dict[str, int]]:
+    """What is told of each, and the multiplications of each module.
+
+    widest: ranges that clip nothing.
+    """
     channels: dict[Node, Tensor] = {}
     signal: dict[Node, float] = defaultdict(float)
     own, here = signal.copy(), signal.copy()
@@ -133,19 +140,21 @@ def _products(net: Simulation, rows: Sequence[Arrays]) -> tuple[list[Product], d
     for n, weight in net.products.items():
         path, largest = module_path(n), channels[n]
         macs[path] += n.meta["val"].numel() * weight[0].numel()
-        low, high = net.ranges[n, False]
+        tensor = read_by(n)
         found.append(
             Product(
                 path=path,
                 op="conv2d" if n.target is CONV else "linear",
                 shape=tuple(weight.shape),
-                low=low,
-                high=high,
+                low=widest[tensor].low,
+                high=widest[tensor].high,
                 outlier=float(largest.max() / largest[largest > 0].median())
                 if largest.any()
                 else 1.0,
                 own_db=_ratio_db(signal[n], own[n]),
                 here_db=_ratio_db(signal[n], here[n]),
+                read=asdict(net.ranges[tensor]) if net.static else None,
+                written=asdict(net.ranges[n]) if net.static and rounded_as_written(n) else None,
             )
         )
     return found, macs

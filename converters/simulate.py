@@ -6,9 +6,9 @@ little worse than the targets' files, of which some leave depthwise convolutions
 ranges row by row, and knows conv2d and linear alone.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -16,9 +16,10 @@ from torch.fx import Interpreter, Node
 from torch.utils._pytree import tree_leaves
 
 from edgevit.emulation import on_steps
-from edgevit.program import within
+from edgevit.program import Range, within
 from edgevit.reference import Arrays
 
+from .plan import WIDEST
 from .rewrites.graph import aten, module_path
 
 CONV, LINEAR = aten.conv2d.default, aten.linear.default
@@ -43,7 +44,7 @@ class Simulation(Answers):
     """rounded: blocks whose products are in 8 bits now. seen: told what products read and write.
 
     products: those that a runtime has in 8 bits, and their weights then; kept: asked whether a
-    module is in fp32 in any case.
+    module is in fp32 in any case. ranges: of tensors, by what writes them.
     """
 
     def __init__(self, module: Any, precision: str, kept: Callable[[str], bool]) -> None:
@@ -56,20 +57,28 @@ class Simulation(Answers):
         self.blocks = blocks([module_path(n) for n in self.products])
         self.rounded: Collection[str] = ()
         self.seen: Seen | None = None
-        self.ranges: dict[tuple[Node, bool], tuple[float, float]] = {}
+        self.ranges: dict[Node, Range] = {}
 
     def watch(self, rows: Sequence[Arrays]) -> None:
         """Take the ranges of w8a8, in fp32."""
 
         def seen(n: Node, args: Sequence[Any], written: Tensor) -> None:
-            for x, place in ((args[0], (n, False)), (written, (n, True))):
-                low, high = self.ranges.get(place, (0.0, 0.0))
-                self.ranges[place] = min(low, float(x.min())), max(high, float(x.max()))
+            for x, tensor in ((args[0], read_by(n)), (written, n)):
+                before = self.ranges.get(tensor, Range(0.0, 0.0, WIDEST))
+                low, high = min(before.low, float(x.min())), max(before.high, float(x.max()))
+                self.ranges[tensor] = Range(low, high, WIDEST)
 
         self.rounded, self.seen = (), seen
         for row in rows:
             self.answer(row)
         self.seen = None
+
+    def narrow(self, ranges: Mapping[tuple[str, bool], Range]) -> None:
+        """Clip what modules read and write, as in a Program."""
+        for n in self.products:
+            for tensor, written in ((read_by(n), False), (n, True)):
+                if found := ranges.get((module_path(n), written)):
+                    self.ranges[tensor] = found
 
     def run_node(self, n: Node) -> Any:
         if n not in self.products:
@@ -83,15 +92,24 @@ class Simulation(Answers):
 
     def in_integers(self, n: Node, args: Sequence[Any]) -> Tensor:
         """What the product then writes."""
-        read = self._on_steps(args[0], (n, False))
+        read = self._on_steps(args[0], read_by(n))
         found: Tensor = n.target(read, self.products[n], *args[2:])  # type: ignore[operator]
-        clipped = all(user.target in CLIPS for user in n.users)  # before it is rounded, if read
-        return self._on_steps(found, (n, True)) if self.static and not clipped else found
+        return self._on_steps(found, n) if self.static and rounded_as_written(n) else found
 
-    def _on_steps(self, x: Tensor, place: tuple[Node, bool]) -> Tensor:
-        if self.static:
-            return on_steps(x, *self.ranges[place])
-        return on_steps(x, *around_zero(x))
+    def _on_steps(self, x: Tensor, tensor: Node) -> Tensor:
+        if not self.static:
+            return on_steps(x, *around_zero(x))
+        return on_steps(x, self.ranges[tensor].low, self.ranges[tensor].high)
+
+
+def read_by(product: Node) -> Node:
+    """The tensor that is not the weight."""
+    return cast(Node, product.args[0])
+
+
+def rounded_as_written(product: Node) -> bool:
+    """And not what is left of it after ReLU or the like, if something in 8 bits reads that."""
+    return not all(user.target in CLIPS for user in product.users)
 
 
 def blocks(paths: Sequence[str]) -> list[str]:

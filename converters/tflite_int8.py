@@ -8,12 +8,15 @@ it is slower with depthwise convolutions in 8 bits than with those in fp32 (x86)
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from edgevit import calibration
 from edgevit.reference import Arrays
 
 from .rewrites.graph import module_path
+from .simulate import CONV, LINEAR
 
 if TYPE_CHECKING:
     from torch.fx import Node
@@ -53,6 +56,7 @@ def quantize(file: Path, program: "Program", *, static: bool) -> None:
         ranges = watching.get_model_qsvs()
         if not ranges:
             return  # all of it is kept
+        _narrow(ranges, file, program)
     made.quantize(ranges).export_model(str(file), overwrite=True)
 
 
@@ -61,12 +65,37 @@ def _kept(program: "Program") -> Iterator[str]:
     litert-torch writes them, each its class and the last step of its path.
     """
     nodes = [n for n in program.exported.graph.nodes if program.kept(module_path(n))]
-    scopes = {"/".join(_steps(n)) for n in nodes if n.op == "call_function"}
-    yield from (rf"(^|;){re.escape(scope)};" for scope in sorted(scopes))
+    yield from sorted({_scope(n) for n in nodes if n.op == "call_function"})
     kept = {n.name for n in nodes}
     for i, name in enumerate(program.exported.graph_signature.user_outputs):
         if name in kept:
             yield rf"^serving_default_output_{i}_"  # what writes an output is called like it
+
+
+def _narrow(ranges: dict[str, Any], file: Path, program: "Program") -> None:
+    """Clip what modules read and write, as the program says, in place."""
+    from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flat
+
+    products = [n for n in program.exported.graph.nodes if n.target in (CONV, LINEAR)]
+    scopes = {module_path(n): re.compile(_scope(n)) for n in products}
+    model = flat.read_model(str(file))
+    for op in model.subgraphs[0].operators:
+        code = model.operatorCodes[op.opcodeIndex].builtinCode
+        if flat.TFL_OP_CODE_TO_NAME.get(code) not in STATIC:
+            continue
+        tensors = model.subgraphs[0].tensors
+        name = flat.get_op_scope(op, tensors)
+        for (path, written), narrow in program.ranges.items():
+            if scopes[path].search(name):
+                tensor = tensors[(op.outputs if written else op.inputs)[0]]
+                found = ranges[flat.get_tensor_name(tensor)]
+                found["min"] = np.maximum(found["min"], narrow.low)
+                found["max"] = np.minimum(found["max"], narrow.high)
+
+
+def _scope(node: "Node") -> str:
+    """A pattern for the operators of a node's module."""
+    return rf"(^|;){re.escape('/'.join(_steps(node)))};"
 
 
 def _steps(node: "Node") -> Iterator[str]:

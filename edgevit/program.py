@@ -8,9 +8,9 @@ import json
 import os
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -62,17 +62,28 @@ class Facts:
 
 
 @dataclass(frozen=True)
+class Range:
+    """What 8 bits tell apart of a tensor; the rest is clipped. by: how it was chosen."""
+
+    low: float
+    high: float
+    by: str
+
+
+@dataclass(frozen=True)
 class Program:
     """`exported` is float32 with static shapes; its example inputs have batch 1 by default.
 
     calibration: a file of inputs to take ranges over, see calibration.py, where there is one.
-    keep: paths of modules that stay in fp32.
+    keep: paths of modules that stay in fp32. ranges: of what modules, by path, read (False) and
+    write (True), where it is to be clipped.
     """
 
     exported: ExportedProgram
     facts: Facts
     calibration: Path | None = None
     keep: tuple[str, ...] = ()
+    ranges: Mapping[tuple[str, bool], Range] = field(default_factory=dict)
 
     def save(self, file: Path) -> None:
         """Write `file` (.pt2) and, beside it, the facts (.json)."""

@@ -150,4 +150,5 @@ def _rewrites(report: dict[str, Any] | None) -> list[str]:
     ]
     if report.get("equalized"):
         said.append(f"  {report['equalized']} tensors equalized, channel by channel")
+    said += [f"  {n} tensors clipped, {by}" for by, n in report.get("clipped", {}).items()]
     return [*said, f"  not rewritten: {report['left_alone']}"] if report["left_alone"] else said
