@@ -26,7 +26,7 @@ from torch.fx import Interpreter, Node
 from edgevit.emulation import on_steps
 from edgevit.reference import Arrays
 
-from .parameters import own, put, value_of
+from .parameters import keeps_state, own, put, value_of
 from .rewrites.graph import argument, aten
 from .simulate import CONV, LINEAR, around_zero, on_levels
 
@@ -55,9 +55,9 @@ class _Group:
 
 def equalized(exported: ExportedProgram, rows: Sequence[Arrays]) -> tuple[ExportedProgram, int]:
     """The program, and how many tensors, or streams, of it were equalized."""
-    if exported.graph_signature.buffers_to_mutate:
-        return exported, 0  # the calibration would leave its traces in them
     module = cast(Any, exported.module())
+    if keeps_state(exported, module):
+        return exported, 0
     alone = own(module)
     groups: list[_Group] = []
     for axis, writers in WRITERS.items():

@@ -6,6 +6,7 @@ from operator import attrgetter
 from typing import Any
 
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 from torch.fx import Node
 
 
@@ -19,6 +20,16 @@ def own(module: Any) -> Callable[[Any], bool]:
         return isinstance(node, Node) and node.op == "get_attr" and readers[node.target] == 1
 
     return found
+
+
+def keeps_state(exported: ExportedProgram, module: Any) -> bool:
+    """Whether a run changes the tensors, so that a calibration would leave its traces in them."""
+
+    def writes(n: Node) -> bool:
+        schema = getattr(n.target, "_schema", None)
+        return bool(schema and schema.is_mutable) and getattr(n.args[0], "op", None) == "get_attr"
+
+    return bool(exported.graph_signature.buffers_to_mutate) or any(map(writes, module.graph.nodes))
 
 
 def value_of(module: Any, node: Any) -> Tensor:

@@ -25,7 +25,7 @@ from edgevit.reference import Arrays, spread
 
 from .gptq import rounded
 from .grid import Grid, Stored
-from .parameters import own, put, value_of
+from .parameters import keeps_state, own, put, value_of
 from .rewrites.graph import argument, module_path
 from .simulate import CONV, LINEAR, learnt
 
@@ -44,7 +44,7 @@ def rounded_weights(
     exported, said = program.exported, {"layers": 0, "channels": 0, "by_gptq": 0, "biases": 0}
     module = cast(Any, exported.module())
     layers = {layer.node: layer for layer in _layers(module, program, stored)}
-    if exported.graph_signature.buffers_to_mutate or not layers:
+    if not layers or keeps_state(exported, module):
         return exported, said
     largest = max(4 * n.meta["val"].numel() for n in layers)
     count = min(INPUTS, max(MEMORY // largest, 2 * EVERY))

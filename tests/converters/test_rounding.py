@@ -7,15 +7,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from edgevit import calibration
 from edgevit.converters.card_in_words import in_words
 from edgevit.converters.gptq import rounded
 from edgevit.converters.grid import INT8, UINT8, Grid, Stored
 from edgevit.converters.rounding import rounded_weights
 from edgevit.converters.target import find
 from edgevit.pipeline.convert import convert
+from edgevit.pipeline.prepared import Limits
 from edgevit.pipeline.verify import verify
 from edgevit.program import export
 from edgevit.recipe import Recipe
+from edgevit.reference import CALIBRATION, PROGRAM
 
 GRIDS = (
     INT8,
@@ -24,7 +27,8 @@ GRIDS = (
     Grid(-8, 7, block=32, bf16=True),
     Grid(-127, 127, smallest=2**-6),
 )
-FORMS = [(t, p) for t in ("executorch", "tflite", "coreml", "onnx") for p in find(t).grids]
+TARGETS = ("executorch", "tflite", "coreml", "onnx")
+FORMS = [(t, p) for t in TARGETS for p in find(t).grids]
 
 
 def alike(rng, count, width):
@@ -92,7 +96,7 @@ class Counting(nn.Module):
 def pictures():
     """Smooth ones."""
     rng = np.random.default_rng(0)
-    small = rng.normal(0, 1, (64, 3, 4, 4)).astype(np.float32)
+    small = rng.normal(0, 1, (40, 3, 4, 4)).astype(np.float32)
     return nn.functional.interpolate(torch.tensor(small), (32, 32), mode="bilinear")
 
 
@@ -101,7 +105,7 @@ def test_layers_err_less_on_inputs_not_seen(pictures):
     program = replace(export(net, [pictures[:1]], name="net"), keep=("kept",))
     four = Grid(-7, 7)
     stored = Stored(linear=four, conv=four, depthwise=four)
-    rows = [(p[None].numpy(),) for p in pictures[:48]]
+    rows = [(p[None].numpy(),) for p in pictures[:32]]
     exported, said = rounded_weights(program, stored, rows)
     assert said["layers"] == 6
     assert said["channels"] == 32 + 64 + 64 + 64 + 64 + 10
@@ -117,7 +121,7 @@ def test_layers_err_less_on_inputs_not_seen(pictures):
         assert torch.allclose(level, level.round(), atol=1e-4)
     for name in ("kept.weight", "kept.bias", "twice.weight", "norm.weight"):
         assert torch.equal(found[name], net.state_dict()[name])
-    others = pictures[48:]
+    others = pictures[32:]
     plain = net(others)
     by_calibration = torch.cat([exported.module()(p[None]) for p in others])
     net.load_state_dict(nearest)
@@ -143,37 +147,50 @@ def layer(tmp_path_factory):
     rows[:4, :, :8] = np.eye(64, dtype=np.float32)[:8]
     place = tmp_path_factory.mktemp("layer") / "rows.npy"
     np.save(place, rows)
-    return net, rows, place
+    return net, [(row,) for row in rows], place
+
+
+@pytest.fixture(scope="module")
+def files(layer, tmp_path_factory):
+    """In all forms, with what is said of each."""
+    net, rows, _ = layer
+    folder = tmp_path_factory.mktemp("files")
+    export(net, [torch.eye(64)[None]], name="net").save(folder / PROGRAM)
+    calibration.save(rows, folder / CALIBRATION)
+    made = {}
+    for target in TARGETS:
+        with Limits().child() as child:
+            for precision in find(target).grids:
+                file = folder / f"{precision}{find(target).suffix}"
+                said = child.call(
+                    "edgevit.converters.lowering:lower",
+                    target=target,
+                    program=folder / PROGRAM,
+                    file=file,
+                    precision=precision,
+                    ios=17,
+                )
+                made[target, precision] = file, said["rounded"]
+    return made
 
 
 @pytest.mark.needs("executorch", "litert_torch", "onnxruntime", "coremltools")
 @pytest.mark.parametrize(("target", "precision"), FORMS)
-def test_the_file_has_the_weights_as_they_were_rounded(layer, target, precision, tmp_path):
-    net, rows, place = layer
+def test_the_file_has_the_weights_as_they_were_rounded(layer, files, target, precision):
+    net, rows, _ = layer
     units = torch.eye(64)[None]
-    exported, said = rounded_weights(
-        export(net, [units], name="net"),
-        find(target).grids[precision],
-        [(row,) for row in rows],
-    )
-    assert said["by_gptq"] > 48
+    program = export(net, [units], name="net")
+    exported, said = rounded_weights(program, find(target).grids[precision], rows)
     wanted = exported.module()(units).detach().numpy()
-    (outcome,) = convert(
-        Recipe("net", calibrate=str(place)),
-        to=[target],
-        precisions=[precision],
-        out=tmp_path / "out",
-        model=(net, [units]),
-    )
-    assert not outcome.error
-    with outcome.artifact.open() as session:
-        (found,) = session(units.numpy())
+    file, report = files[target, precision]
+    assert report == said
+    assert said["by_gptq"] > 48
+    (found,) = find(target).load(file)(units.numpy())
     step = np.abs(wanted).max() / (7 if precision == "w4" else 127)
     off = np.abs(found - wanted).max()
     # What w8a8 writes has 8 bits, too; Core ML's steps are fp16.
     assert off < (0.55 if precision == "w8a8" else 0.2 if target == "coreml" else 1e-3) * step
     assert np.abs(wanted - units.numpy() @ net.weight.T.numpy()).max() > 0.55 * step
-    assert in_words(outcome.artifact.card)["rounded"].startswith("by the calibration: ")
 
 
 @pytest.mark.needs("onnxruntime")
@@ -193,6 +210,7 @@ def test_the_card_says_how(layer, tmp_path):
         assert "rounded" not in in_words(plain)
         assert plain.recipe["calibrate"] is None
         assert few.recipe["calibrate"] == where
-        assert (in_words(few)["rounded"] == "to the nearest") == (where is None)
+        said = in_words(few)["rounded"]
+        assert said.startswith("by the calibration: " if where else "to the nearest")
         verdicts = verify([o.artifact.path for o in made], model=model)
         assert not [v.error for v in verdicts if v.error]
