@@ -198,19 +198,19 @@ def test_the_card_says_how(layer, tmp_path):
     """Of every file that a calibration is given along with; and each can be verified again."""
     net, _, place = layer
     model = net, [torch.eye(64)[None]]
-    for name, where in (("with", str(place)), ("without", None)):
-        made = convert(
-            Recipe("net", calibrate=where),
-            to=["onnx"],
-            precisions=["fp32", "w8"],
-            out=tmp_path / name,
-            model=model,
-        )
-        plain, few = (o.artifact.card for o in made)
-        assert "rounded" not in in_words(plain)
-        assert plain.recipe["calibrate"] is None
-        assert few.recipe["calibrate"] == where
-        said = in_words(few)["rounded"]
-        assert said.startswith("by the calibration: " if where else "to the nearest")
-        verdicts = verify([o.artifact.path for o in made], model=model)
-        assert not [v.error for v in verdicts if v.error]
+
+    def made(where, *precisions):
+        out = tmp_path / str(bool(where))
+        recipe = Recipe("net", calibrate=where)
+        return convert(recipe, to=["onnx"], precisions=precisions, out=out, model=model)
+
+    both = made(str(place), "fp32", "w8")
+    plain, few = (o.artifact.card for o in both)
+    assert "rounded" not in in_words(plain)
+    assert plain.recipe["calibrate"] is None
+    assert few.recipe["calibrate"] == str(place)
+    assert in_words(few)["rounded"].startswith("by the calibration: ")
+    (nearest,) = made(None, "w8")
+    assert in_words(nearest.artifact.card)["rounded"] == "to the nearest"
+    verdicts = verify([o.artifact.path for o in both], model=model)
+    assert not [v.error for v in verdicts if v.error]
