@@ -14,6 +14,7 @@ def in_words(card: Card) -> dict[str, str]:
     return {
         "size": f"{card.artifact['bytes'] / 1e6:.1f} MB",
         **({"stored": _shares(bits)} if (bits := card.artifact.get("bits")) else {}),
+        **_rounding(card, report),
         "sha256": str(card.artifact["sha256"]),
         "target": f"{card.target}, {card.executes}",
         "model": f"{card.model['name']}, {card.model['parameters']:,} parameters, "
@@ -40,6 +41,22 @@ def in_words(card: Card) -> dict[str, str]:
 def _clipped(counts: dict[str, int]) -> str:
     """ "tensors to ranges chosen by OCTAV 5, entropy 1"."""
     return "tensors to ranges chosen by " + ", ".join(f"{by} {n}" for by, n in counts.items())
+
+
+def _rounding(card: Card, report: dict[str, Any]) -> dict[str, str]:
+    """How weights in few bits were rounded."""
+    if done := report.get("rounded"):
+        return {"rounded": rounding(done)}
+    return {"rounded": "to the nearest"} if "bits" in card.artifact else {}
+
+
+def rounding(done: dict[str, int]) -> str:
+    """ "by the calibration: 840 of 1000 channels of 12 layers by GPTQ; 11 biases corrected"."""
+    return (
+        f"by the calibration: {done['by_gptq']} of {done['channels']} channels of "
+        f"{done['layers']} layers by GPTQ, the others to the nearest; {done['biases']} biases "
+        "corrected"
+    )
 
 
 def _shares(bits: dict[str, int]) -> str:

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgevit.errors import InputError
+from edgevit.recipe import SMALL
 
 from . import coreml_scales
 from .coreml_weights import compress
+from .grid import UINT8, Stored
 from .rewrites import NATIVE
 from .target import Array, Loaded, Placement, Tensor, require
 
@@ -48,6 +50,9 @@ class CoreML:
         "w4-sparse": "half of the weights zero, the others as w4; fp16 activations" + _EVALUATED,
     }
     in_half = ("fp16", *OLDEST)
+    grids: ClassVar[dict[str, Stored]] = {
+        "w8": Stored(linear=UINT8, conv=UINT8, depthwise=UINT8, above=SMALL)
+    }
 
     def lower(self, program: "Program", file: Path, *, precision: str, ios: int) -> None:
         require("coreml", self.needs)

@@ -13,21 +13,20 @@ is shared, what lies between does not leave a factor as it is (GELU, ReLU6), or 
 less: on balanced channels other scales only cost.
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from operator import attrgetter
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.export import ExportedProgram
 from torch.fx import Interpreter, Node
 
 from edgevit.emulation import on_steps
 from edgevit.reference import Arrays
 
+from .parameters import keeps_state, own, put, value_of
 from .rewrites.graph import argument, aten
 from .simulate import CONV, LINEAR, around_zero, on_levels
 
@@ -56,21 +55,15 @@ class _Group:
 
 def equalized(exported: ExportedProgram, rows: Sequence[Arrays]) -> tuple[ExportedProgram, int]:
     """The program, and how many tensors, or streams, of it were equalized."""
-    if exported.graph_signature.buffers_to_mutate:
-        return exported, 0  # the calibration would leave its traces in them
     module = cast(Any, exported.module())
-    readers: Counter[Any] = Counter()
-    for n in module.graph.find_nodes(op="get_attr"):
-        readers[n.target] += len(n.users)
-
-    def own(node: Any) -> bool:
-        return isinstance(node, Node) and node.op == "get_attr" and readers[node.target] == 1
-
+    if keeps_state(exported, module):
+        return exported, 0
+    alone = own(module)
     groups: list[_Group] = []
     for axis, writers in WRITERS.items():
         for n in module.graph.nodes:
             if n.target in writers and not any(n in g.tensors for g in groups):
-                groups += _group(n, axis, own)
+                groups += _group(n, axis, alone)
     if not groups:
         return exported, 0
     ranges = _Ranges(module, {t: g.axis for g in groups for _, t in g.readers})
@@ -159,7 +152,7 @@ class _Ranges(Interpreter):
 
 def _scale(module: Any, group: _Group, ranges: _Ranges) -> bool:
     """Divide what writes the channels, and multiply what reads them, if 8 bits then err less."""
-    weights = [_by_channel(_value(module, r.args[1]), r) for r, _ in group.readers]
+    weights = [_by_channel(value_of(module, r.args[1]), r) for r, _ in group.readers]
     read = torch.stack([w.flatten(1).abs().amax(1) for w in weights]).amax(0)
     largest = torch.stack([ranges.largest[t] for _, t in group.readers]).amax(0)
     known = (largest > 0) & (read > 0)
@@ -173,12 +166,12 @@ def _scale(module: Any, group: _Group, ranges: _Ranges) -> bool:
         return False
     for writer, name in product(group.writers, ("weight", "bias")):
         if (parameter := argument(writer, name)) is not None:
-            value = _value(module, parameter)
-            _set(module, parameter, value / torch.exp2(_along(steps, value)))
+            value = value_of(module, parameter)
+            put(module, parameter, value / torch.exp2(_along(steps, value)))
     for reader, _ in group.readers:  # one may be a writer, too
-        weight = _by_channel(_value(module, reader.args[1]), reader)
+        weight = _by_channel(value_of(module, reader.args[1]), reader)
         scaled = weight * torch.exp2(_along(steps, weight))
-        _set(module, reader.args[1], _by_channel(scaled, reader).contiguous())
+        put(module, reader.args[1], _by_channel(scaled, reader).contiguous())
     return True
 
 
@@ -186,7 +179,7 @@ def _noise(module: Any, group: _Group, ranges: _Ranges, steps: Tensor) -> float:
     """Of what readers write in 8 bits, in parts of each channel, with those read / 2^steps."""
     found = 0.0
     for reader, tensor in group.readers:
-        weight, function = _value(module, reader.args[1]), cast(Any, reader.target)
+        weight, function = value_of(module, reader.args[1]), cast(Any, reader.target)
         channels = _by_channel(weight, reader)
         scaled = _by_channel(channels * torch.exp2(_along(steps, channels)), reader)
         for x in ranges.first[tensor]:
@@ -212,15 +205,3 @@ def _by_channel(weight: Tensor, reader: Node) -> Tensor:
     """The weight with the channel that it reads first, or back."""
     depthwise = reader.target is CONV and argument(reader, "groups") != 1
     return weight if depthwise else weight.transpose(0, 1)
-
-
-def _value(module: Any, node: Any) -> Tensor:
-    return cast(Tensor, attrgetter(node.target)(module))
-
-
-def _set(module: Any, node: Any, value: Tensor) -> None:
-    """A tensor of its own: the old one may belong to another program too."""
-    owner, _, name = str(node.target).rpartition(".")
-    place = module.get_submodule(owner)
-    learnt = isinstance(getattr(place, name), nn.Parameter)
-    setattr(place, name, nn.Parameter(value, requires_grad=False) if learnt else value)

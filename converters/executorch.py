@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from edgevit.recipe import SMALL
+
 from . import executorch_int8, executorch_weights
+from .grid import Grid, Stored
 from .pte_paths import with_paths
 from .repairs import (
     group_norm_by_layer_norm,
@@ -19,6 +22,10 @@ from .target import Array, Loaded, Placement, Tensor, require
 
 if TYPE_CHECKING:
     from edgevit.program import Program
+
+
+# Of torchao: weights of linear layers reach to -128; PT2E's observers have steps of at least 2⁻¹².
+ROWS, CHANNELS = Grid(-128, 127), Grid(-127, 127, smallest=2**-12)
 
 
 class ExecuTorch:
@@ -41,6 +48,17 @@ class ExecuTorch:
         "fp16": "fp16 inputs, weights, activations and outputs; XNNPACK may accumulate in fp32",
     }
     in_half = ("fp16",)
+    grids: ClassVar[dict[str, Stored]] = {
+        "dyn8": Stored(linear=ROWS, above=SMALL),
+        "w8a8": Stored(
+            linear=CHANNELS, conv=CHANNELS, depthwise=CHANNELS, taps=executorch_int8.TAPS
+        ),
+        "w4": Stored(
+            linear=Grid(-8, 7, block=executorch_weights.BLOCK, bf16=True),
+            uneven=ROWS,
+            above=SMALL,
+        ),
+    }
 
     def lower(self, program: "Program", file: Path, *, precision: str, ios: int) -> None:
         require("executorch", self.needs)

@@ -18,6 +18,7 @@ from .rewrites.choice import Costs
 from .rewrites.graph import module_path
 from .rewrites.merging import without_operator
 from .rewrites.rule import rewrite, rules
+from .rounding import rounded_weights
 from .simulate import CONV, LINEAR
 from .target import find
 
@@ -38,13 +39,21 @@ def lower(
     """Write `file` from the saved program, rewritten as asked, or as pays on the target.
 
     costs: a file of measured speeds, in place of the target's own. keep: modules that stay in fp32.
-    Returns what the rewrites did, None where there are none.
+    Weights in few bits are rounded by a calibration, where there is one. Returns what the rewrites
+    and that did, None where there is nothing to say.
     """
     loaded = replace(Program.load(Path(program)), keep=tuple(keep))
     loaded, report = ready(
         loaded, target=target, precision=precision, rewrites=rewrites, costs=costs
     )
     _known(loaded)
+    stored = find(target).grids.get(precision)
+    if stored and loaded.calibration:
+        rows = calibration.load(loaded.calibration)
+        exported, said = rounded_weights(loaded, stored, rows)
+        loaded = replace(loaded, exported=exported)
+        report = {"applied": {}, "refused": [], "left_alone": None, **(report or {})}
+        report["rounded"] = said
     find(target).lower(loaded, Path(file), precision=precision, ios=ios)
     return report
 

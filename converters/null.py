@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from .grid import Stored
 from .target import Array, Loaded, Placement, Tensor
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ class Null:
     rewrites = ()
     executes: ClassVar[dict[str, str]] = {"fp32": "torch's own fp32 kernels"}
     in_half = ()
+    grids: ClassVar[dict[str, Stored]] = {}
 
     def lower(self, program: "Program", file: Path, *, precision: str, ios: int) -> None:
         import torch

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from edgevit.recipe import INTEGER
+from edgevit.recipe import INTEGER, SMALL
 
 from . import onnx_int8, onnx_weights
+from .grid import INT8, UINT8, Grid, Stored
 from .repairs import group_norm_by_means, replaced
 from .rewrites import NAMES
 from .target import Array, Loaded, Placement, Tensor, require
@@ -39,6 +40,17 @@ class Onnx:
         "ONNX Runtime casts to fp32 for most operators on CPUs without fp16 kernels (x86)",
     }
     in_half = ("fp16",)
+    grids: ClassVar[dict[str, Stored]] = {
+        "dyn8": Stored(linear=INT8),
+        "w8a8": Stored(linear=INT8, conv=INT8, depthwise=INT8),
+        "w8": Stored(linear=UINT8, conv=UINT8, depthwise=UINT8, above=SMALL),
+        "w4": Stored(
+            linear=Grid(0, 15, block=onnx_weights.BLOCK, zero=True),
+            conv=UINT8,
+            depthwise=UINT8,
+            above=SMALL,
+        ),
+    }
 
     def lower(self, program: "Program", file: Path, *, precision: str, ios: int) -> None:
         require("onnx", self.needs)

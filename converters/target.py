@@ -14,6 +14,8 @@ import numpy as np
 from edgevit.errors import MissingRuntime, NotOnThisSystem, UnknownName
 from edgevit.lookup import lookup
 
+from .grid import Stored
+
 if TYPE_CHECKING:
     from edgevit.program import Program
 
@@ -69,6 +71,7 @@ class Target(Protocol):
     rewrites: ClassVar[tuple[str, ...]]  # files of `rewrites/`, in the order they are tried
     executes: ClassVar[dict[str, str]]  # precision → what the runtime really computes
     in_half: ClassVar[tuple[str, ...]]  # those of them whose activations are fp16
+    grids: ClassVar[dict[str, Stored]]  # precision → the steps its weights are stored on
     runs_on_torch: ClassVar[bool]  # whether `load` imports torch
     runs_here: ClassVar[bool]  # whether the runtime is there on this system; `load` works anyway
 

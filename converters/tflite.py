@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from edgevit.recipe import INTEGER
+from edgevit.recipe import INTEGER, SMALL
 
 from . import tflite_int8, tflite_weights
+from .grid import INT8, Grid, Stored
 from .repairs import implicit_broadcasts, keys_cut_to_size, linear_over_rows
 from .rewrites import NAMES
 from .target import Array, Loaded, Placement, Tensor, require
@@ -38,6 +39,18 @@ class TFLite:
         "fp16": "weights stored in fp16; fp32 kernels unless the app asks its delegate for fp16",
     }
     in_half = ("fp16",)
+    grids: ClassVar[dict[str, Stored]] = {
+        "dyn8": Stored(linear=INT8),
+        "w8a8": Stored(linear=INT8, conv=INT8),
+        "w8": Stored(linear=INT8, conv=INT8, depthwise=INT8, above=SMALL),
+        "w4": Stored(
+            linear=Grid(-7, 7, block=tflite_weights.BLOCK, bf16=True),
+            uneven=INT8,
+            conv=INT8,
+            depthwise=INT8,
+            above=SMALL,
+        ),
+    }
 
     def lower(self, program: "Program", file: Path, *, precision: str, ios: int) -> None:
         require("tflite", self.needs)

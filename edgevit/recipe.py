@@ -33,8 +33,9 @@ class Recipe:
     norms: "batch" for layer norms replaced by batch norms, to which `weights` belong.
     tome: how many tokens merge in every block of a vision transformer, or in each of them, or
     "26..0", falling from the first to the last; strict: refuse more than can merge.
-    calibrate: where inputs come from, over which w8a8 takes ranges, at most `samples` of them; see
-    calibration.py. The file is then held against the model on sixteen of them. keep: modules, by
+    calibrate: where usual inputs come from, at most `samples` of them; see calibration.py. By them
+    weights in few bits are rounded, and over them w8a8 takes ranges, whose file is then held
+    against the model on sixteen of them. keep: modules, by
     path, whose products stay in fp32 while 8-bit integers are the precision.
     rewrites: names of the graph rewrites to apply; None for those that pay on the target, by the
     file `costs` or else by edgevit's own measurements; () for none.

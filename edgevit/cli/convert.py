@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     "--precision", type=Names(PRECISIONS), help=f"{', '.join(PRECISIONS)}  [default: fp32]"
 )
 @of_a_model
-@click.option("--calibrate", metavar="WHERE", help="Inputs for w8a8: folder, .npy, FILE.py:NAME.")
+@click.option("--calibrate", metavar="WHERE", help="Usual inputs: folder, .npy, FILE.py:NAME.")
 @click.option("--samples", type=int, default=128, show_default=True, help="Of those, at most.")
 @click.option("--plan", type=click.Path(path_type=Path), help="What stays in fp32; see `quantize`.")
 @click.option("--if-pays", is_flag=True, help="Leave only fp32 where 8 bits are not faster.")
@@ -85,6 +85,7 @@ def command(
     stands below the table.
     """
     from ..converters.plan import Plan
+    from ..converters.target import find
     from ..pipeline.convert import Limits, as_json, convert
     from ..pipeline.pays import leave, pays
     from .tables import conversions
@@ -93,8 +94,11 @@ def command(
     if precision and "precision" in chosen:
         raise InputError(f"--recipe {words} and --precision name a precision each: choose one")
     precisions = precision or (chosen.pop("precision", "fp32"),)
-    if recipe["calibrate"] and "w8a8" not in precisions:
-        raise InputError("--calibrate is for w8a8, which was not asked for")
+    used = any(p == "w8a8" or p in find(t).grids for t in to for p in precisions)
+    if recipe["calibrate"] and not used:
+        raise InputError(
+            "--calibrate is for w8a8, dyn8, w8 and w4 (of Core ML, w8), none of which was asked for"
+        )
     asked = Recipe(
         model=model,
         rewrites=() if no_rewrites else rewrites,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from ..converters.card_in_words import rounding
 from ..recipe import per_layer
 
 if TYPE_CHECKING:
@@ -151,4 +152,6 @@ def _rewrites(report: dict[str, Any] | None) -> list[str]:
     if report.get("equalized"):
         said.append(f"  {report['equalized']} tensors equalized, channel by channel")
     said += [f"  {n} tensors clipped, {by}" for by, n in report.get("clipped", {}).items()]
+    if report.get("rounded"):
+        said.append(f"  weights rounded {rounding(report['rounded'])}")
     return [*said, f"  not rewritten: {report['left_alone']}"] if report["left_alone"] else said

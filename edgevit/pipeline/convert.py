@@ -57,7 +57,7 @@ def convert(
     wanted = [
         Job(t, r, out / (r.stem + find(t).suffix))
         for t in dict.fromkeys(to)
-        for r in (_of(recipe, p) for p in dict.fromkeys(precisions))
+        for r in (_of(recipe, t, p) for p in dict.fromkeys(precisions))
     ]
     refuse_strangers(out, wanted, force=force)
     done: dict[Job, Outcome] = {}
@@ -100,10 +100,10 @@ def convert(
     return [done[job] for job in wanted]
 
 
-def _of(recipe: Recipe, precision: str) -> Recipe:
+def _of(recipe: Recipe, target: str, precision: str) -> Recipe:
     """The recipe of one job, without what is of no concern to its precision."""
     chosen: dict[str, Any] = {"precision": precision}
-    if precision != "w8a8":
+    if precision != "w8a8" and precision not in find(target).grids:
         chosen |= {"calibrate": None, "samples": Recipe.samples}
     if precision not in INTEGER:
         chosen |= {"keep": ()}

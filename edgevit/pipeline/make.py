@@ -96,7 +96,11 @@ class Maker:
             target=job.target,
             executes=find(job.target).executes[job.recipe.precision],
             recipe=job.recipe.as_dict(),
-            model=self.facts["facts"],
+            model={
+                k: v
+                for k, v in self.facts["facts"].items()
+                if k != "calibration_sha256" or job.recipe.calibrate
+            },
             weights_sha256=self.facts["weights_sha256"],
             sources=self.facts["sources"],
             preprocess=self.facts["preprocess"],
@@ -125,12 +129,13 @@ class Maker:
             return report, placed, self._agreement(job, made, log)
         plain = made.with_name(f"plain-{made.name}")
         report, placed, plainly, reason, cut_less = None, None, None, "", False
+        said: dict[str, Any] | None = None
         try:
             with self.limits.child(log) as child:
                 report, placed = self._lowered(child, job, made, log, asked)
                 if report and report["applied"] and placed and placed["outside"]:
                     with suppress(ChildError, InputError):  # it may lack what is kept
-                        _, plainly = self._lowered(child, job, plain, log, ())
+                        said, plainly = self._lowered(child, job, plain, log, ())
             before, after = _cuts(placed), _cuts(plainly)
             cut_less = after < before if plainly else False
             if cut_less:
@@ -151,7 +156,7 @@ class Maker:
         try:
             if not plainly:
                 with self.limits.child(log) as child:
-                    _, plainly = self._lowered(child, job, plain, log, ())
+                    said, plainly = self._lowered(child, job, plain, log, ())
             agreed = self._agreement(job, plain, log)
             if agreed.status == REJECTED and cut_less:
                 return report, placed, self._agreement(job, made, log)
@@ -163,7 +168,8 @@ class Maker:
         remove(made)
         plain.rename(made)
         left_alone = f"the form that torch exports stands, because once rewritten, {reason}"
-        return {"applied": {}, "refused": [], "left_alone": left_alone}, plainly, agreed
+        none = {"applied": {}, "refused": [], "left_alone": left_alone}
+        return (said or {}) | none, plainly, agreed
 
     def _lowered(
         self, child: Child, job: Job, made: Path, log: Path, rewrites: Sequence[str] | None

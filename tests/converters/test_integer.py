@@ -78,7 +78,8 @@ def test_it_is_smaller_and_agrees(files, target, precision):
     worst = made.card.agreement.worst
     assert 20 < worst.snr_db < 60, "an error of 8 bits, neither more nor less"
     assert made.card.artifact["bytes"] < plain.card.artifact["bytes"]
-    assert bool(made.card.recipe["calibrate"]) == (precision == "w8a8")
+    assert made.card.recipe["calibrate"]
+    assert made.card.rewrites["rounded"]["layers"] > 1
     if target != "onnx":
         assert made.card.placement.partitions == 1
         assert not made.card.placement.outside
