@@ -128,14 +128,13 @@ class Maker:
                 report, placed = self._lowered(child, job, made, log, ())
             return report, placed, self._agreement(job, made, log)
         plain = made.with_name(f"plain-{made.name}")
-        report, placed, plainly, reason, cut_less = None, None, None, "", False
-        said: dict[str, Any] | None = None
+        report, placed, plain_report, plainly, reason, cut_less = None, None, None, None, "", False
         try:
             with self.limits.child(log) as child:
                 report, placed = self._lowered(child, job, made, log, asked)
                 if report and report["applied"] and placed and placed["outside"]:
                     with suppress(ChildError, InputError):  # it may lack what is kept
-                        said, plainly = self._lowered(child, job, plain, log, ())
+                        plain_report, plainly = self._lowered(child, job, plain, log, ())
             before, after = _cuts(placed), _cuts(plainly)
             cut_less = after < before if plainly else False
             if cut_less:
@@ -156,7 +155,7 @@ class Maker:
         try:
             if not plainly:
                 with self.limits.child(log) as child:
-                    said, plainly = self._lowered(child, job, plain, log, ())
+                    plain_report, plainly = self._lowered(child, job, plain, log, ())
             agreed = self._agreement(job, plain, log)
             if agreed.status == REJECTED and cut_less:
                 return report, placed, self._agreement(job, made, log)
@@ -169,7 +168,7 @@ class Maker:
         plain.rename(made)
         left_alone = f"the form that torch exports stands, because once rewritten, {reason}"
         none = {"applied": {}, "refused": [], "left_alone": left_alone}
-        return (said or {}) | none, plainly, agreed
+        return (plain_report or {}) | none, plainly, agreed
 
     def _lowered(
         self, child: Child, job: Job, made: Path, log: Path, rewrites: Sequence[str] | None
