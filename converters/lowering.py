@@ -10,6 +10,7 @@ from torch.export import ExportedProgram
 from edgevit import calibration
 from edgevit.errors import InputError
 from edgevit.program import Program, within
+from edgevit.recipe import FEWEST
 
 from .clipping import clipped
 from .equalize import equalized
@@ -21,8 +22,6 @@ from .rewrites.rule import rewrite, rules
 from .rounding import rounded_weights
 from .simulate import CONV, LINEAR
 from .target import find
-
-FEWEST = 8  # channels that a kernel of 8-bit integers takes at a time
 
 
 def lower(

@@ -15,6 +15,7 @@ from .lookup import lookup
 INTEGER = ("dyn8", "w8a8")
 PRECISIONS = dict.fromkeys(("fp32", *INTEGER, "fp16", "w8", "w6", "w4", "w4-sparse"))
 SMALL = 2048  # a weight of so many numbers, or fewer, keeps its bits: nothing would be gained
+FEWEST = 8  # channels that a convolution reads, for its products to be in 8 bits; or one alone
 RANDOM = "random"  # noise, to calibrate with
 NORMS = {"batch": None}  # what layer norms can be replaced by
 IOS = range(15, 19)

@@ -84,15 +84,11 @@ class Maker:
         report, placed, agreed = self._best(job, made, log)
         if self.stopped.is_set():
             raise EdgevitError("stopped by Ctrl-C")
-        artifact = {
-            "file": job.place.name,
-            "sha256": digest.of(made),
-            "bytes": digest.size_bytes(made),
-        }
+        file = {"file": job.place.name, "sha256": digest.of(made), "bytes": digest.size_bytes(made)}
         if bits := self._stored(job, made, log):
-            artifact["bits"] = bits
+            file["bits"] = bits
         card = Card(
-            artifact=artifact,
+            artifact=file,
             target=job.target,
             executes=find(job.target).executes[job.recipe.precision],
             recipe=job.recipe.as_dict(),

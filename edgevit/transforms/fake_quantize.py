@@ -23,6 +23,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from edgevit.recipe import FEWEST
+
 PRODUCTS: dict[str, tuple[Any, ...]] = {"dyn8": (F.linear,), "w8a8": (F.linear, F.conv2d)}
 BEHIND: tuple[Any, ...] = (F.batch_norm, F.relu, F.relu6, F.hardtanh, torch.relu, torch.clamp)
 BEHIND += (Tensor.relu, Tensor.clamp)
@@ -75,7 +77,7 @@ class _Rounding(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if function in self.products and len(args) > 1 and isinstance(args[1], nn.Parameter):
+        if function in self.products and len(args) > 1 and _in_integers(args[1]):
             self.product, self.behind = self.product + 1, 0
             weight: Tensor = args[1] if self.watching else _weight(args[1])
             found = function(self._rounded(args[0], -1), weight, *args[2:], **kwargs)
@@ -100,6 +102,12 @@ class _Rounding(TorchFunctionMode):
             return x
         step = max(high - low, 1e-12) / 255
         return torch.fake_quantize_per_tensor_affine(x, step, round(-low / step), 0, 255)
+
+
+def _in_integers(weight: Any) -> bool:
+    """A model's own, and not of a convolution of a picture's few channels, which stays in fp32."""
+    of_picture = weight.dim() == 4 and 1 < weight.shape[1] < FEWEST
+    return isinstance(weight, nn.Parameter) and not of_picture
 
 
 def _weight(weight: Tensor) -> Tensor:

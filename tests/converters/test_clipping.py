@@ -77,7 +77,7 @@ def answers(file, scale) -> list[np.ndarray]:
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_loud_channel_that_hardly_counts_is_clipped(files, truth, tmp_path, target):
     program = program_of(Net(), rows(USUAL), tmp_path)
-    net = Simulation(program.exported.module(), "w8a8")
+    net = Simulation(program.exported.module(), "w8a8", program.kept)
     net.watch(calibration.load(program.calibration))
     net.rounded = net.blocks
     unclipped = [net.answer((row[None],)).numpy() for row in rows(USUAL)]

@@ -16,7 +16,7 @@ from edgevit.pipeline.convert import convert
 from edgevit.program import export
 from edgevit.recipe import Recipe
 
-X = (1, 3, 16, 16)
+X = (1, 8, 16, 16)
 
 
 class Mixed(nn.Module):
@@ -24,7 +24,7 @@ class Mixed(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(3, 32, 4, 4)
+        self.stem = nn.Conv2d(8, 32, 4, 4)
         self.depthwise = nn.Conv2d(32, 32, 3, padding=1, groups=32)
         self.norm = nn.LayerNorm(32)
         self.mlp = nn.ModuleList((nn.Linear(32, 128), nn.Linear(128, 32)))
