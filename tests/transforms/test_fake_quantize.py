@@ -16,7 +16,7 @@ from edgevit.transforms.finetune import finetune
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
-        self.conv, self.norm = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)
+        self.conv, self.norm = nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8)
         self.act, self.deep = nn.ReLU(), nn.Conv2d(8, 8, 3, groups=8)
         self.head = nn.Parameter(torch.randn(5, 8))  # read by F.linear, as in some attentions
 
@@ -37,7 +37,7 @@ def net():
     return net
 
 
-X = torch.randn(16, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+X = torch.randn(16, 8, 8, 8, generator=torch.Generator().manual_seed(1))
 
 
 def steps_of(net, precision="w8a8"):
@@ -156,3 +156,11 @@ def test_a_rate_too_high_says_so(net):
             rate=1e30,
             before_step=lambda done: made.eval(),
         )
+
+
+def test_a_pictures_few_channels_are_convolved_in_float():
+    torch.manual_seed(0)
+    net, picture = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten()), torch.randn(4, 3, 8, 8)
+    made = FakeQuantized(net, "w8a8")
+    made.watch([picture])
+    assert torch.equal(made(picture), net(picture))
