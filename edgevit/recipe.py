@@ -19,6 +19,15 @@ FEWEST = 8  # channels that a convolution reads, for its products to be in 8 bit
 RANDOM = "random"  # noise, to calibrate with
 NORMS = {"batch": None}  # what layer norms can be replaced by
 IOS = range(15, 19)
+# Only simulated, in so many bits: see converters/quantizers.py.
+PAPERS = {
+    "uniform": "even steps from the least to the largest value",
+    "log2": "FQ-ViT, arXiv 2111.13824",
+    "repq": "RepQ-ViT, arXiv 2212.08254",
+    "isvit": "I&S-ViT, arXiv 2311.10126",
+    "adalog": "AdaLog, arXiv 2407.12951",
+}
+BITS = {4: None, 6: None, 8: None}
 # "tome13", "tome26..0", "tome[16,16,8]", "fp16", or one of the first with one of the precisions.
 _PRECISION = "|".join(sorted(PRECISIONS, reverse=True))  # w4-sparse before w4
 # "13" in every block, "26..0" from the first to the last, or "[16,16,8]", in each.

@@ -11,8 +11,7 @@ from click.core import ParameterSource
 
 from ..errors import InputError
 from ..lookup import lookup
-from ..pipeline.simulate import BITS, PAPERS
-from ..recipe import Recipe
+from ..recipe import BITS, PAPERS, Recipe
 from .choices import Names
 from .screen import Screen
 

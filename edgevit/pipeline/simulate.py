@@ -8,22 +8,12 @@ from typing import Any
 
 from ..lookup import lookup
 from ..pictures import Picture
-from ..recipe import Recipe
+from ..recipe import PAPERS, Recipe
 from ..reference import PROGRAM
 from ..template import sharing
 from .convert import Watch
 from .counted import COUNTED, counted_inputs, labels_of
 from .prepared import Limits, prepare_recipe
-
-# See converters/quantizers.py.
-PAPERS = {
-    "uniform": "even steps from the least to the largest value",
-    "log2": "FQ-ViT, arXiv 2111.13824",
-    "repq": "RepQ-ViT, arXiv 2212.08254",
-    "isvit": "I&S-ViT, arXiv 2311.10126",
-    "adalog": "AdaLog, arXiv 2407.12951",
-}
-BITS = {4: None, 6: None, 8: None}
 
 
 @dataclass(frozen=True)

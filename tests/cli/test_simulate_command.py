@@ -10,7 +10,7 @@ from PIL import Image
 
 from edgevit.cli import cli
 from edgevit.errors import InputError, UnknownName
-from edgevit.pipeline.simulate import PAPERS
+from edgevit.recipe import PAPERS
 
 NET = f"{Path(__file__).parent.parent / 'converters' / 'small_vit.py'}:net"
 

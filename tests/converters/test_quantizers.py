@@ -18,7 +18,7 @@ from edgevit.converters.quantizers import (
     reparameterized,
     shifted_log2,
 )
-from edgevit.pipeline.simulate import PAPERS
+from edgevit.recipe import PAPERS
 
 BITS = st.sampled_from([4, 6, 8])
 SEEDS = st.integers(0, 2**31)
