@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from edgevit import calibration
 from edgevit.program import Program, Range
 from edgevit.reference import Arrays, spread
 
+from .parameters import keeps_state
 from .plan import WIDEST
 from .ranges import Values, best
 from .rewrites.graph import argument, module_path
@@ -27,15 +27,14 @@ LEFT = (0.95, 0.5)  # of a tensor's error, at most, where it is clipped: the fir
 Ranges = dict[tuple[str, bool], Range]
 
 
-def clipped(program: Program) -> tuple[Ranges, Counter[str]]:
+def clipped(program: Program, rows: Sequence[Arrays]) -> tuple[Ranges, Counter[str]]:
     """Ranges of what modules read (False) and write (True), where they clip; and how many tensors
     that are, by what chose them.
     """
-    if program.exported.graph_signature.buffers_to_mutate:
-        return {}, Counter()  # the calibration would leave its traces in them
-    assert program.calibration
-    rows = calibration.load(program.calibration)
-    net = Simulation(program.exported.module(), "w8a8", program.kept)
+    module = program.exported.module()
+    if keeps_state(program.exported, module):
+        return {}, Counter()
+    net = Simulation(module, "w8a8", program.kept)
     paths = Counter(map(module_path, net.products))
     before, beside = (_values(net, rows[start::2]) for start in (0, 1))
     left = _worth(net, rows[1::2], before)

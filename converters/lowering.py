@@ -87,7 +87,7 @@ def ready(
         rows = calibration.load(loaded.calibration)
         exported, count = equalized(loaded.exported, rows)
         loaded = replace(loaded, exported=exported)
-        ranges, observers = clipped(loaded)
+        ranges, observers = clipped(loaded, rows)
         loaded = replace(loaded, ranges=ranges)
         if report is not None:
             report |= {"equalized": count, "clipped": dict(observers)}

@@ -7,7 +7,6 @@ ranges row by row, and knows conv2d and linear alone.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from operator import attrgetter
 from typing import Any, cast
 
 import torch
@@ -19,6 +18,7 @@ from edgevit.emulation import on_steps
 from edgevit.program import Range, within
 from edgevit.reference import Arrays
 
+from .parameters import value_of
 from .plan import WIDEST
 from .rewrites.graph import aten, module_path
 
@@ -134,7 +134,7 @@ def learnt(module: Any, weight: Any) -> Tensor | None:
     """Of the model, not the graph's own, as the 1/C of a norm: one value, or two."""
     if not isinstance(weight, Node) or weight.op != "get_attr":
         return None
-    value: Tensor = attrgetter(str(weight.target))(module).detach()
+    value = value_of(module, weight)
     return None if len(value.reshape(-1)[:4096].unique()) <= 2 else value
 
 

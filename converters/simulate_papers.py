@@ -8,7 +8,6 @@ uniform, each output channel over its own range. The first and the last product 
 
 from collections.abc import Sequence
 from functools import lru_cache
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from edgevit.errors import InputError
 from edgevit.program import Program
 from edgevit.reference import CALIBRATION, Arrays
 
+from .parameters import value_of
 from .quantizers import METHODS, Method, Quantizer, Seen, evenly, grid, on_grid, reparameterized
 from .rewrites.graph import aten
 from .rewrites.rule import rewrite, rules
@@ -173,7 +173,7 @@ class FewBits(Answers):
         weight = self.places[n][1] if n.target is LINEAR else None
         if method.norms and isinstance(weight, Tensor) and self.places[n][0] == "norm":
             bias = n.args[2] if len(n.args) > 2 else None
-            plain = attrgetter(str(bias.target))(self.module) if isinstance(bias, Node) else None
+            plain = value_of(self.module, bias) if isinstance(bias, Node) else None
             found[0], turned, found[2] = reparameterized(self.seen[n, 0], weight, plain, bits)
             found[1] = _weight(n, 1, turned, bits)
         return found

@@ -101,6 +101,11 @@ def check_host(name: str) -> Target:
     return target
 
 
+def calibrates(target: str, precision: str) -> bool:
+    """Whether --calibrate decides what is in the file."""
+    return precision == "w8a8" or precision in find(target).grids
+
+
 def check_precision(name: str, precision: str) -> None:
     """UnknownName for what the target's runtime does not execute."""
     has = find(name).executes

@@ -27,7 +27,7 @@ PAPERS = {
     "isvit": "I&S-ViT, arXiv 2311.10126",
     "adalog": "AdaLog, arXiv 2407.12951",
 }
-BITS = {4: None, 6: None, 8: None}
+BITS = {"4": 4, "6": 6, "8": 8}
 # "tome13", "tome26..0", "tome[16,16,8]", "fp16", or one of the first with one of the precisions.
 _PRECISION = "|".join(sorted(PRECISIONS, reverse=True))  # w4-sparse before w4
 # "13" in every block, "26..0" from the first to the last, or "[16,16,8]", in each.

@@ -85,7 +85,7 @@ def command(
     stands below the table.
     """
     from ..converters.plan import Plan
-    from ..converters.target import find
+    from ..converters.target import calibrates
     from ..pipeline.convert import Limits, as_json, convert
     from ..pipeline.pays import leave, pays
     from .tables import conversions
@@ -94,7 +94,7 @@ def command(
     if precision and "precision" in chosen:
         raise InputError(f"--recipe {words} and --precision name a precision each: choose one")
     precisions = precision or (chosen.pop("precision", "fp32"),)
-    used = any(p == "w8a8" or p in find(t).grids for t in to for p in precisions)
+    used = any(calibrates(t, p) for t in to for p in precisions)
     if recipe["calibrate"] and not used:
         raise InputError(
             "--calibrate is for w8a8, dyn8, w8 and w4 (of Core ML, w8), none of which was asked for"

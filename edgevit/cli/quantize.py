@@ -75,6 +75,7 @@ def command(
     edgevit quantize deit_tiny --pretrained --calibrate pictures/ --simulate all --bits 4,6
     """
     from ..pictures import pictures_in
+    from ..pipeline.counted import labels_of
     from ..pipeline.pays import pays
     from ..pipeline.prepared import Limits
     from ..pipeline.quantize import page, quantize
@@ -82,8 +83,7 @@ def command(
     if min_agreement is not None and max_drop is not None:
         raise InputError("--min-agreement and --max-drop both limit what is lost: choose one")
     pictures = pictures_in(data, "--data") if data else []
-    labelled = bool(pictures) and all(p.label is not None for p in pictures)
-    if max_drop is not None and not labelled:
+    if max_drop is not None and labels_of(pictures) is None:
         raise InputError("--max-drop needs --data with one folder a class; or use --min-agreement")
     if epochs and not pictures:
         raise InputError("--epochs needs --data with pictures to train on")
@@ -91,34 +91,17 @@ def command(
     asked, limits = Recipe(model=model, **recipe), Limits(timeout_s=timeout)
     tuned = plain = None
     with screen.progress() as watch:
+        settings: dict[str, Any] = {"out": out, "limits": limits, "watch": watch}
         if epochs:
             from ..pipeline.recover import recover
 
-            tuned = recover(
-                asked,
-                pictures,
-                target=to,
-                out=out,
-                epochs=epochs,
-                rate=rate,
-                limits=limits,
-                watch=watch,
-            )
+            tuned = recover(asked, pictures, target=to, epochs=epochs, rate=rate, **settings)
             if tuned.gains:
                 asked, pictures, plain = tuned.recipe, [*tuned.held_out], tuned.plain
         if min_agreement is not None:
             most, pictures = 1 - min_agreement, [type(p)(p.file) for p in pictures]
-        found = quantize(
-            asked,
-            target=to,
-            out=out,
-            pictures=pictures,
-            most=most,
-            plain=plain,
-            limits=limits,
-            watch=watch,
-        )
-        verdict = pays(found.outcomes, asked, rounds=rounds, out=out, limits=limits, watch=watch)
+        found = quantize(asked, target=to, pictures=pictures, most=most, plain=plain, **settings)
+        verdict = pays(found.outcomes, asked, rounds=rounds, **settings)
     if tuned:
         screen.show(*tuned.said)
     screen.show(_blocks(found))

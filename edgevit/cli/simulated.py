@@ -45,7 +45,7 @@ def or_simulated(function: Callable[..., None]) -> Callable[..., None]:
         multiple=True,
         help=f"Only simulate these papers' methods: {', '.join(PAPERS)}; {ALL}.",
     )
-    @click.option("--bits", type=Names(map(str, BITS)), help="Of --simulate; all of 4,6,8.")
+    @click.option("--bits", type=Names(BITS), help="Of --simulate; all of 4,6,8.")
     @wraps(function)
     def command(
         screen: Screen,
@@ -81,8 +81,7 @@ def _show(
         raise InputError(
             f"--simulate makes no file and no plan: leave out {' and '.join(stray)}, or --simulate"
         )
-    table = {str(b): b for b in BITS}
-    counts = [lookup("number of bits", b, table) for b in bits or table]
+    counts = [lookup("number of bits", b, BITS) for b in bits or BITS]
     data: Path | None = given["data"]
     with screen.progress() as watch:
         found = simulate(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import sandbox
-from ..converters.target import TARGETS, check_precision, find, require
+from ..converters.target import TARGETS, calibrates, check_precision, find, require
 from ..errors import ChildError, EdgevitError
 from ..lookup import lookup
 from ..recipe import INTEGER, Recipe
@@ -103,7 +103,7 @@ def convert(
 def _of(recipe: Recipe, target: str, precision: str) -> Recipe:
     """The recipe of one job, without what is of no concern to its precision."""
     chosen: dict[str, Any] = {"precision": precision}
-    if precision != "w8a8" and precision not in find(target).grids:
+    if not calibrates(target, precision):
         chosen |= {"calibrate": None, "samples": Recipe.samples}
     if precision not in INTEGER:
         chosen |= {"keep": ()}

@@ -42,10 +42,6 @@ class Lessons:
         return cls(model.preprocess, tuple(held_out), tuple(others), labelled)
 
     @property
-    def pictures(self) -> int:
-        return len(self.held_out) + len(self.others)
-
-    @property
     def truth(self) -> np.ndarray | None:
         """Classes of the pictures held out, where the folders say them."""
         return np.array([p.label for p in self.held_out]) if self.labelled else None

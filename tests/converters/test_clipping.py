@@ -38,6 +38,10 @@ def snr_db(true, found) -> float:
     return float(10 * np.log10(sum(np.square(a).sum() for a in true) / noise))
 
 
+def chosen(program):
+    return clipped(program, calibration.load(program.calibration))
+
+
 @pytest.fixture(scope="module")
 def truth():
     """What the net answers, by how large its inputs are."""
@@ -124,11 +128,11 @@ def test_each_layer_tells_its_range(tmp_path):
 
 def test_what_stays_in_fp32_is_not_clipped(tmp_path):
     program = program_of(Net(), rows(USUAL), tmp_path)
-    ranges, counts = clipped(program)
+    ranges, counts = chosen(program)
     assert [*ranges] == [("first", False)]
     assert sum(counts.values()) == 1
     assert (
-        clipped(Program(program.exported, program.facts, program.calibration, ("first",)))[0] == {}
+        chosen(Program(program.exported, program.facts, program.calibration, ("first",)))[0] == {}
     )
 
 
@@ -147,6 +151,6 @@ class Louder(Net):
 
 def test_outliers_that_the_answers_hang_on_stay(tmp_path, monkeypatch):
     program = program_of(Louder(), rows(USUAL), tmp_path)
-    assert clipped(program) == ({}, {})
+    assert chosen(program) == ({}, {})
     monkeypatch.setattr(clipping, "_worth", lambda *_: clipping.LEFT[0])
-    assert ("first", False) in clipped(program)[0], "it is the answers that refuse it"
+    assert ("first", False) in chosen(program)[0], "it is the answers that refuse it"

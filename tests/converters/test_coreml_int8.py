@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from mixed_net import Mixed
 from torch import nn
 
 from edgevit.converters.coreml_int8 import ranges
@@ -19,28 +20,10 @@ from edgevit.recipe import Recipe
 X = (1, 8, 16, 16)
 
 
-class Mixed(nn.Module):
-    """A convolution, one of one channel each, a norm, linear layers and what lies between."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(8, 32, 4, 4)
-        self.depthwise = nn.Conv2d(32, 32, 3, padding=1, groups=32)
-        self.norm = nn.LayerNorm(32)
-        self.mlp = nn.ModuleList((nn.Linear(32, 128), nn.Linear(128, 32)))
-        self.head = nn.Linear(32, 10)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = self.stem(x).relu()
-        y = (y + self.depthwise(y)).flatten(2).mT
-        y = y + self.mlp[1](nn.functional.gelu(self.mlp[0](self.norm(y))))
-        return self.head(y.mean(1))
-
-
 @pytest.fixture(scope="module")
 def net():
     torch.manual_seed(0)
-    return Mixed().eval()
+    return Mixed(X[1]).eval()
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from mixed_net import Mixed
 
 from edgevit.errors import InputError
 from edgevit.pipeline.convert import convert
@@ -15,28 +15,10 @@ from edgevit.recipe import INTEGER, Recipe
 TARGETS = ("executorch", "tflite", "onnx")
 
 
-class Mixed(nn.Module):
-    """A convolution, one of one channel each, a norm, two linear layers and what lies between."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, 32, 4, 4)
-        self.depthwise = nn.Conv2d(32, 32, 3, padding=1, groups=32)
-        self.norm = nn.LayerNorm(32)
-        self.mlp = nn.ModuleList((nn.Linear(32, 128), nn.Linear(128, 32)))
-        self.head = nn.Linear(32, 10)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = self.stem(x).relu()
-        y = (y + self.depthwise(y)).flatten(2).mT
-        y = y + self.mlp[1](nn.functional.gelu(self.mlp[0](self.norm(y))))
-        return self.head(y.mean(1))
-
-
 @pytest.fixture(scope="module")
 def net() -> Mixed:
     torch.manual_seed(0)
-    return Mixed().eval()
+    return Mixed(3).eval()
 
 
 @pytest.fixture(scope="module")
