@@ -1,5 +1,6 @@
 """From a recipe to files that converters and verification need; runs in a child process."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from .reference import CALIBRATED, CALIBRATION, PROGRAM, REFERENCE, Arrays, refe
 from .transforms.embed_preprocess import EmbedPreprocess
 from .transforms.fold_norms import foldable
 from .transforms.merge import merged, merging_of
+from .transforms.prune_structure import restructured
 
 
 def from_recipe(
@@ -44,24 +46,28 @@ def from_recipe(
         said = {"norms": "batch norms"} if chosen.norms else {}
         said |= metadata(Path(chosen.weights))
         facts["facts"] |= {k: said[k] for k in ("norms", "tuned") if k in said}
+        if "pruned" in said:  # by layer, channels it writes, before and now
+            facts["facts"]["pruned"] = json.loads(said["pruned"])
     return facts | {"sources": {str(f): digest.of(f) for f in model.sources}}
 
 
 def built(recipe: Recipe) -> Model:
     """The recipe's model, before anything is done to it that keeps its weights."""
     weights_file = Path(recipe.weights) if recipe.weights else None
+    narrow = metadata(weights_file).get("structure") if weights_file else None
     model = models.build(
         recipe.model,
-        weights=None if recipe.norms else weights_file,
+        weights=None if recipe.norms or narrow else weights_file,
         pretrained=recipe.pretrained,
         num_classes=recipe.num_classes,
         input_size=recipe.input_size,
         seed=recipe.seed,
     )
-    if not recipe.norms:
+    if not recipe.norms and not narrow:
         return model
     assert weights_file
-    module = foldable(model.module).requires_grad_(False)
+    module = foldable(model.module).requires_grad_(False) if recipe.norms else model.module
+    module = restructured(module, narrow) if narrow else module
     weights.load_into(module, weights_file)
     return replace(model, module=module)
 

@@ -22,6 +22,7 @@ COMMANDS = (
     "explain",
     "scan",
     "quantize",
+    "prune",
     "rep",
     "tome",
     "compare",

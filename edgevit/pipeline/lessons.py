@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import InputError
 from ..models.model import Model
 from ..pictures import Picture
+from ..program import outputs_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -72,6 +73,21 @@ class Lessons:
         with torch.no_grad():
             found = [module(self.load(b)).argmax(-1).numpy() for b in _cut(self.held_out)]
         return np.concatenate(found)
+
+
+def fits(model: Model, truth: np.ndarray | None) -> None:
+    """InputError for a model that names no classes, or others than the folders."""
+    (first, *more) = outputs_of(model.module, model.inputs)
+    if len(model.inputs) > 1 or more or first.dim() != 2:
+        raise InputError(
+            f"pruned or trained is only what names its class: {model.name} has {len(model.inputs)} "
+            f"inputs and {len(more) + 1} outputs, the first {[*first.shape]}"
+        )
+    if truth is not None and int(truth.max()) + 1 != first.shape[1]:
+        raise InputError(
+            f"--data has {int(truth.max()) + 1} folders, {model.name} names {first.shape[1]} "
+            "classes: give one folder for each, or all pictures in one folder, without labels"
+        )
 
 
 def _cut(pictures: Sequence[Picture]) -> list[Sequence[Picture]]:

@@ -17,17 +17,15 @@ from torch import Tensor
 
 from .. import calibration
 from ..checkpoint import metadata
-from ..errors import InputError
 from ..models.model import Model
 from ..pictures import Picture
 from ..prepare import built
-from ..program import outputs_of
 from ..recipe import Recipe
 from ..template import sharing
 from ..transforms.fake_quantize import FakeQuantized
 from ..transforms.finetune import finetune, write
 from .convert import Limits, Watch
-from .lessons import BATCH, Lessons
+from .lessons import BATCH, Lessons, fits
 from .quantize import classes, files
 
 
@@ -102,7 +100,7 @@ def recover(
     recipe = recipe.absolute()
     model = built(recipe)
     lessons = Lessons.of(model, pictures)
-    _fits(model, lessons.truth)
+    fits(model, lessons.truth)
     shown = [(row.numpy()[None],) for row in lessons.load(lessons.held_out)]
 
     def counted(recipe: Recipe) -> list[np.ndarray]:
@@ -118,21 +116,6 @@ def recover(
             recipe = replace(recipe, weights=str(weights), pretrained=False)
             _, after = counted(recipe)
     return Recovered(recipe, epochs, lessons.held_out, plain, before, after, lessons.truth)
-
-
-def _fits(model: Model, truth: np.ndarray | None) -> None:
-    """InputError for a model that names no classes, or others than the folders."""
-    (first, *more) = outputs_of(model.module, model.inputs)
-    if len(model.inputs) > 1 or more or first.dim() != 2:
-        raise InputError(
-            f"--epochs trains what reads a picture and names its class: {model.name} has "
-            f"{len(model.inputs)} inputs and {len(more) + 1} outputs, the first {[*first.shape]}"
-        )
-    if truth is not None and int(truth.max()) + 1 != first.shape[1]:
-        raise InputError(
-            f"--data has {int(truth.max()) + 1} folders, {model.name} names {first.shape[1]} "
-            "classes: give one folder for each, or all pictures in one folder, without labels"
-        )
 
 
 def _tune(

@@ -16,7 +16,7 @@ from edgevit.errors import InputError
 from edgevit.models.model import Model
 from edgevit.pictures import pictures_in
 from edgevit.pipeline import recover as recovering
-from edgevit.pipeline.lessons import Lessons
+from edgevit.pipeline.lessons import Lessons, fits
 from edgevit.pipeline.quantize import quantize
 from edgevit.pipeline.recover import Recovered, recover
 from edgevit.preprocess import Preprocess
@@ -230,4 +230,4 @@ def test_folders_that_are_not_the_models_classes(trained, tmp_path):
 def test_what_names_no_class_is_refused(module, inputs, said):
     model = Model("m", module, (torch.zeros(1, 3, 5, 5),) * inputs, None)
     with pytest.raises(InputError, match=f"names its class: m has {said}"):
-        recovering._fits(model, None)
+        fits(model, None)

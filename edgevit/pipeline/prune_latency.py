@@ -1,0 +1,141 @@
+"""What each layer of a model costs in a runtime, the narrower the less: by its own profiler.
+
+The model is converted whole and with all its groups at three quarters, half and a quarter, with
+whatever weights, and every operator of these files is timed. A layer's curve is through its times.
+Kept as a file: for another runtime, processor or count of threads it is made anew.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..converters.tools import tools
+from ..errors import EdgevitError
+from ..models.model import Model
+from ..profiles.devices import host
+from ..recipe import Recipe
+from ..staging import staging, write_text
+from ..transforms.prune_budget import Layer, steps_of
+from ..transforms.prune_narrow import Group, without
+from .convert import Limits, Watch, convert
+from .ops import profile_ops
+
+SHARES = (1.0, 0.75, 0.5, 0.25)
+
+
+def latency_table(
+    recipe: Recipe,
+    model: Model,
+    groups: Sequence[Group],
+    *,
+    target: str,
+    out: Path,
+    tile: int,
+    threads: int,
+    limits: Limits,
+    watch: Watch,
+) -> list[Layer]:
+    """A curve for each layer of the file, in seconds."""
+    file = out / f"{recipe.stem}-{target}.latency.json"
+    shapes = {name: [*t.shape] for name, t in model.module.state_dict().items()}
+    of = {
+        "tools": tools(target),
+        "cpu": host.describe()["cpu"],
+        "threads": threads,
+        "tile": tile,
+        "shapes": shapes,
+        "inputs": [[*t.shape] for t in model.inputs],
+    }
+    if file.exists():
+        stored = json.loads(file.read_text())
+        if stored["of"] == json.loads(json.dumps(of)):
+            return [Layer(*(tuple(v) for v in row.values())) for row in stored["layers"]]
+    points: dict[tuple[str, ...], dict[float, float]] = defaultdict(dict)
+    with staging(out) as work:
+        for share in SHARES:
+            kept = [(g, range(_nearest(g, share, tile))) for g in groups]
+            net = without(model.module, kept).eval()
+            for tensors, seconds in _seconds(
+                net, recipe, model, target, work / str(share), threads, limits, watch
+            ).items():
+                points[tensors][_part(net, model.module, tensors)] = seconds
+    layers = [_curve(tensors, found) for tensors, found in points.items()]
+    write_text(file, json.dumps({"of": of, "layers": [asdict(layer) for layer in layers]}))
+    return layers
+
+
+def _seconds(
+    net: nn.Module,
+    recipe: Recipe,
+    model: Model,
+    target: str,
+    out: Path,
+    threads: int,
+    limits: Limits,
+    watch: Watch,
+) -> dict[tuple[str, ...], float]:
+    """By the weights that an operator belongs to, the time of all of these operators."""
+    (outcome,) = convert(
+        replace(recipe, weights=None, pretrained=False),
+        to=[target],
+        out=out,
+        precisions=[recipe.precision],
+        verify=False,
+        limits=limits,
+        model=(net, model.inputs),
+        watch=lambda job, stage: watch(f"{out.name} of all widths, {job}", stage),
+    )
+    if outcome.artifact is None:
+        assert outcome.error
+        raise outcome.error
+    (found,) = profile_ops([outcome.artifact.path], threads=threads)
+    if isinstance(found, EdgevitError):
+        raise found
+    sums: dict[tuple[str, ...], float] = defaultdict(float)
+    for row in found.rows:
+        sums[owners(net, row.module)] += row.seconds
+    sums[()] += max(found.between_s, 0.0)
+    return sums
+
+
+def owners(net: nn.Module, path: str) -> tuple[str, ...]:
+    """The weights by which the time of an operator at `path` goes; all, where it has none.
+
+    A batch norm is part of the convolution before it.
+    """
+    modules = dict(net.named_modules())
+    while path not in modules:
+        path = path.rpartition(".")[0]
+    while path and not [*modules[path].parameters()]:
+        path = path.rpartition(".")[0]
+    if isinstance(modules[path], nn.BatchNorm2d):
+        before = [
+            p for p, m in modules.items() if isinstance(m, nn.Conv2d | nn.Linear) or p == path
+        ]
+        path = before[max(before.index(path) - 1, 0)]
+    prefix = f"{path}." if path else ""
+    return tuple(prefix + name for name, _ in modules[path].named_parameters())
+
+
+def _part(net: nn.Module, whole: nn.Module, tensors: Sequence[str]) -> float:
+    """Of the numbers in these tensors, how many are in the narrower one."""
+    if not tensors:
+        return 1.0
+    sizes = [sum(n.get_parameter(t).numel() for t in tensors) for n in (net, whole)]
+    return sizes[0] / sizes[1]
+
+
+def _curve(tensors: tuple[str, ...], found: dict[float, float]) -> Layer:
+    """Never falling as the share rises: what seems to is noise."""
+    shares = sorted(found)
+    seconds = torch.tensor([found[s] for s in shares]).cummax(0).values.tolist()
+    return Layer(tensors, tuple(shares), tuple(seconds))
+
+
+def _nearest(group: Group, share: float, tile: int) -> int:
+    return min(steps_of(group, tile), key=lambda n: abs(n - share * group.units))

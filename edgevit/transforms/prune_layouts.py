@@ -1,0 +1,72 @@
+"""Where torch-pruning's tracing does not see what hangs together: heads, and repeated channels.
+
+attention    qkv.weight rows [3, H, d]   ┐ head h of all of these is one unit; torch-pruning
+             proj.weight columns [H, d]  ┘ takes channels out of heads, and view() fails
+modulation   fc1.weight rows [r, C]      ┐ channel c of the context meets r values; it takes
+             context g's rows [C]        ┘ both for unrelated
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from .prune_narrow import Cut, Group
+
+# What attention modules call the number of their heads, and of all heads' channels.
+HEADS, CHANNELS = ("num_heads", "heads"), ("attn_dim", "dh", "all_head_dim")
+
+
+def laid_out(net: nn.Module) -> list[Group]:
+    """Groups of all modules that have one of these layouts."""
+    found: list[Group] = []
+    for path, module in net.named_modules():
+        for layout in (_heads, _repeated):
+            found += layout(path, module)
+    return found
+
+
+def _heads(path: str, module: nn.Module) -> Iterator[Group]:
+    """timm's ViT and Swin, and our own: qkv in one, rows [3, H, d]; a bias per head, where any."""
+    qkv, proj = (getattr(module, name, None) for name in ("qkv", "proj"))
+    named = [name for name in HEADS if isinstance(getattr(module, name, None), int)]
+    if not named or not isinstance(qkv, nn.Linear) or not isinstance(proj, nn.Linear):
+        return
+    heads = getattr(module, named[0])
+    if qkv.out_features != 3 * proj.in_features or proj.in_features % heads:
+        return
+    rows = torch.arange(qkv.out_features).view(3, heads, -1).movedim(1, 0)
+    columns = torch.arange(proj.in_features).view(heads, -1)
+    cuts = [
+        Cut(f"{path}.qkv.weight", 0, _rows(rows)),
+        Cut(f"{path}.proj.weight", 1, _rows(columns)),
+    ]
+    if qkv.bias is not None:
+        cuts.append(Cut(f"{path}.qkv.bias", 0, _rows(rows)))
+    if isinstance(getattr(module, "relative_position_bias_table", None), nn.Parameter):
+        name = f"{path}.relative_position_bias_table"
+        cuts.append(Cut(name, 1, _rows(torch.arange(heads).view(heads, 1))))
+    counts = [n for n in (*named, *CHANNELS) if isinstance(getattr(module, n, None), int)]
+    yield Group(path, tuple(cuts), tuple((path, n) for n in counts), "heads")
+
+
+def _repeated(path: str, module: nn.Module) -> Iterator[Group]:
+    """EfficientMod: fc1 writes r values for each channel of the context, value k·C + c for c."""
+    fc1, fc2, context = (getattr(module, name, None) for name in ("fc1", "fc2", "context_layer"))
+    g = getattr(context, "g", None)
+    if not all(isinstance(layer, nn.Linear) for layer in (fc1, fc2, g)):
+        return
+    assert isinstance(fc1, nn.Linear)
+    assert isinstance(g, nn.Linear)
+    if fc1.out_features % g.out_features:
+        return
+    values = torch.arange(fc1.out_features).view(-1, g.out_features).T
+    own = _rows(torch.arange(g.out_features).view(-1, 1))
+    cuts = [Cut(f"{path}.fc1.{name}", 0, _rows(values)) for name, _ in fc1.named_parameters()]
+    cuts += [Cut(f"{path}.context_layer.g.{name}", 0, own) for name, _ in g.named_parameters()]
+    yield Group(path, (*cuts, Cut(f"{path}.fc2.weight", 1, _rows(values))))
+
+
+def _rows(places: Tensor) -> tuple[tuple[int, ...], ...]:
+    """By unit, the first axis."""
+    return tuple(tuple(sorted(row.flatten().tolist())) for row in places)

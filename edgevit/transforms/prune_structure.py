@@ -1,0 +1,70 @@
+"""What a pruned model is, so that its weights need no pickle: JSON that goes with them.
+
+Besides the shapes of its weights a pruned model differs from the whole one only in numbers that its
+modules count by; `restructured` makes the one of the other.
+"""
+
+import copy
+import json
+
+import torch
+from torch import nn
+
+from edgevit.errors import WeightsError
+
+from .prune_narrow import follows, put
+
+
+def structure(net: nn.Module, whole: nn.Module) -> str:
+    """What `net` differs in from `whole`, as JSON: shapes, and numbers that modules count by."""
+    before = whole.state_dict()
+    shapes = {
+        name: [*tensor.shape]
+        for name, tensor in net.state_dict().items()
+        if tensor.shape != before[name].shape
+    }
+    counts = {}
+    for path, module in net.named_modules():
+        old, known = vars(whole.get_submodule(path)), follows(module)
+        for name, value in vars(module).items():
+            if type(value) is int and name not in known and value != old[name]:
+                counts[f"{path}.{name}".lstrip(".")] = value
+    return json.dumps({"shapes": shapes, "counts": counts})
+
+
+def restructured(net: nn.Module, said: str) -> nn.Module:
+    """A copy of the whole model with the structure that `structure` gave, its weights unset.
+
+    WeightsError for the structure of another model.
+    """
+    made = copy.deepcopy(net)
+    tensors = made.state_dict()
+    try:
+        read = json.loads(said)
+        for name, shape in read["shapes"].items():
+            old = tensors[name]
+            fits = len(shape) == old.dim() and all(
+                type(a) is int and 0 < a <= b for a, b in zip(shape, old.shape, strict=True)
+            )
+            if not fits:
+                raise ValueError(f"{name} is {shape} in them, {[*old.shape]} in this one")
+            put(made, name, torch.zeros(shape, dtype=old.dtype))
+        for place, value in read["counts"].items():
+            path, _, name = place.rpartition(".")
+            module = made.get_submodule(path)
+            if type(getattr(module, name)) is not int or type(value) is not int:
+                raise ValueError(f"{place} is no count")
+            setattr(module, name, value)
+    except (KeyError, AttributeError, TypeError, ValueError) as e:
+        raise WeightsError(f"these weights were pruned from another model ({e})") from None
+    return made
+
+
+def widths(said: str, whole: nn.Module) -> dict[str, list[int]]:
+    """By layer, channels written [before, now], of the convolutions and linear layers pruned."""
+    before = whole.state_dict()
+    found = {}
+    for name, shape in json.loads(said)["shapes"].items():
+        if len(shape) in (2, 4) and name.endswith(".weight") and shape[0] < len(before[name]):
+            found[name.removesuffix(".weight")] = [len(before[name]), shape[0]]
+    return found

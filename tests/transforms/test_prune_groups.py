@@ -1,0 +1,112 @@
+"""Which channels and heads hang together, and that what does not hold is left alone."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+from torch_pruning import DependencyGraph
+
+from edgevit import models
+from edgevit.models.efficientmod import Modulation
+from edgevit.transforms import prune_groups
+from edgevit.transforms.prune_groups import groups_of
+from edgevit.transforms.prune_narrow import without
+
+# Family, pixels; what no rule holds of stays as it is.
+FAMILIES = [
+    ("mobilenetv2_100", 32),
+    ("efficientnet_b0", 32),
+    ("efficientmod_xxs", 64),
+    ("deit_tiny", 32),
+    ("timm:convnext_atto", 32),
+    ("timm:poolformer_s12", 64),
+    ("timm:swin_s3_tiny_224", 224),
+]
+
+
+@pytest.mark.parametrize(("name", "side"), FAMILIES)
+def test_all_of_a_family_can_be_halved(name, side):
+    model = models.build(name, num_classes=4, input_size=side)
+    found, refused = groups_of(model.module, model.inputs)
+    assert refused == {}
+    narrow = without(model.module, [(g, range(0, g.units, 2)) for g in found])
+    assert narrow(*model.inputs).shape == (1, 4)
+    before, after = (sum(p.numel() for p in n.parameters()) for n in (model.module, narrow))
+    assert after < 0.4 * before
+
+
+def pruned_by_the_library(net, root, x):
+    """torch-pruning's own way: half of the root's channels go, and all that it thinks goes too."""
+    net = copy.deepcopy(net).requires_grad_(True)
+    graph = DependencyGraph().build_dependency(net, example_inputs=x, verbose=False)
+    layer = net.get_submodule(root)
+    fn = graph.get_pruner_of_module(layer).prune_out_channels
+    graph.get_pruning_group(layer, fn, [*range(layer.out_features // 2)]).prune()
+    return net
+
+
+@pytest.mark.filterwarnings("ignore:Unwrapped parameters")
+def test_heads_of_timm_where_the_library_takes_channels():
+    model = models.build("deit_tiny", num_classes=4, input_size=32)
+    with pytest.raises(RuntimeError, match="is invalid for input of size"):
+        pruned_by_the_library(model.module, "blocks.0.attn.qkv", *model.inputs)(*model.inputs)
+    heads = next(g for g in groups_of(model.module, model.inputs)[0] if g.kind == "heads")
+    narrow = without(model.module, [(heads, [1])]).get_submodule(heads.name)
+    assert (narrow.num_heads, narrow.attn_dim, narrow.qkv.out_features) == (1, 64, 192)
+    kept = model.module.get_submodule(heads.name).qkv.weight.view(3, 3, 64, -1)[:, 1]
+    assert torch.equal(narrow.qkv.weight.view(3, 64, -1), kept)
+
+
+def test_repeated_channels_where_the_library_takes_both_for_unrelated():
+    torch.manual_seed(0)
+    net, x = nn.Sequential(Modulation(8, 3), nn.Linear(8, 4)).eval(), torch.randn(1, 5, 5, 8)
+    with pytest.raises(RuntimeError):
+        pruned_by_the_library(net, "0.context_layer.g", x)(x)
+    found, refused = groups_of(net, (x,))
+    context = next(g for g in found if g.name == "0")
+    assert refused == {}
+    assert [row[:3] for row in context.cuts[0].rows[:2]] == [(0, 8, 16), (1, 9, 17)]
+
+
+class Fixed(nn.Module):
+    """Its code counts its channels itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 8), nn.Linear(4, 2)
+
+    def forward(self, x):
+        y = self.a(x)
+        return self.b(y[..., :4] * y[..., 4:8])
+
+
+def test_what_does_not_hold_is_refused_and_says_why():
+    torch.manual_seed(0)
+    found, refused = groups_of(Fixed().eval(), (torch.randn(2, 4),))
+    assert found == []
+    assert refused == {"a": "its channels go in lots of unlike size"}
+
+
+def test_a_group_that_lacks_a_member_or_mixes_units_does_not_hold():
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 6, 1), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 4, 1), nn.Flatten()
+    )
+    net, x = net.double().eval(), torch.randn(1, 3, 2, 2).double()
+    (group,), _ = groups_of(net.float(), (x.float(),))
+    net = net.double()
+
+    def wrong(group):
+        with torch.no_grad():
+            return prune_groups._wrong(net, group, (x,), net(x))
+
+    assert wrong(group) is None
+    lacking = replace(group, cuts=tuple(c for c in group.cuts if c.tensor != "1.weight"))
+    assert "does not run" in wrong(lacking)
+    last = group.cuts[-1]
+    assert last.tensor == "3.weight"
+    for rows in (last.rows[1:] + last.rows[:1], last.rows[2:] + last.rows[:2]):
+        turned = replace(last, rows=rows)
+        assert "something else" in wrong(replace(group, cuts=(*group.cuts[:-1], turned)))
