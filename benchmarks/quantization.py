@@ -2,17 +2,19 @@
 
     python benchmarks/quantization.py OUT
     python benchmarks/quantization.py OUT --models deit_tiny,mobilenetv2_100 --to onnx --steps 4000
+    python benchmarks/quantization.py OUT --precisions dyn8,w8a8,w8,w4
 
 trains each model on shapes of 64 × 64 pixels that are drawn anew for every step, converts it to
 fp32 and to 8 and 4 bits, calibrated on 128 other images, and lets each file read 2000. A file's
 points are its accuracy less that of fp32 in the same runtime, with the 95 % interval of the paired
-difference. What is there is taken up again, weights and a model's rows: for other steps take
-another OUT.
+difference. What is there is taken up again, weights and a model's rows: for other steps, runtimes
+or precisions take another OUT.
 """
 
 import json
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,6 @@ from shapes import SHAPES, drawn
 SIDE, BATCH, SHOWN, SEEN = 64, 32, 2000, 128
 MODELS = "efficientmod_xxs,deit_tiny,mobilenetv2_100,mobilevit_xs,efficientformerv2_s0,"
 MODELS += "timm:convnext_atto,fastvit_t8,poolformer_s12"
-PRECISIONS = ("fp32", "dyn8", "w8a8", "w8", "w4")
 
 
 def train(name: str, file: Path, steps: int) -> None:
@@ -89,7 +90,9 @@ def recipe_of(name: str, weights: Path, calibrate: Path) -> Recipe:
     )
 
 
-def measured(name: str, weights: Path, to: tuple[str, ...], out: Path) -> list[dict[str, Any]]:
+def measured(
+    name: str, weights: Path, to: Sequence[str], precisions: Sequence[str], out: Path
+) -> list[dict[str, Any]]:
     torch.manual_seed(1)
     preprocess = models.build(name, num_classes=len(SHAPES), input_size=SIDE).preprocess
     seen, _ = prepared(preprocess, SEEN)
@@ -98,7 +101,7 @@ def measured(name: str, weights: Path, to: tuple[str, ...], out: Path) -> list[d
     np.save(file, seen.numpy())
     recipe = recipe_of(name, weights, file)
     with sharing():
-        outcomes = convert(recipe, to=to, out=out / "files", precisions=PRECISIONS)
+        outcomes = convert(recipe, to=to, out=out / "files", precisions=["fp32", *precisions])
     rows, plain = [], {}
     for o in outcomes:
         target, precision = o.job.target, o.job.recipe.precision
@@ -119,28 +122,37 @@ def measured(name: str, weights: Path, to: tuple[str, ...], out: Path) -> list[d
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--models", "names", default=MODELS, show_default=True)
 @click.option("--to", default="executorch,tflite,onnx", show_default=True)
+@click.option("--precisions", "chosen", default="w8a8,w4", show_default=True)
 @click.option("--steps", default=2000, show_default=True)
-def main(out: Path, names: str, to: str, steps: int) -> None:
+def main(out: Path, names: str, to: str, chosen: str, steps: int) -> None:
     torch.set_num_threads(1)
     out.mkdir(parents=True, exist_ok=True)
-    table = Table("model", "runtime", "", "accuracy", "points", "95 % interval", box=None)
+    precisions, failed = chosen.split(","), []
+    table = Table("model", "runtime", "fp32", *precisions, box=None)
     for name in names.split(","):
-        stem = name.removeprefix("timm:")
+        stem = name.rpartition(":")[2]
         weights, kept = (out / f"{stem}.{end}" for end in ("safetensors", "json"))
         if not weights.exists():
             train(name, weights, steps)
         if not kept.exists():
-            kept.write_text(json.dumps(measured(name, weights, tuple(to.split(",")), out)))
-        for row in json.loads(kept.read_text()):
-            cells = [row["model"], row["target"], row["precision"]]
-            if "error" in row:
-                table.add_row(*cells, "–", "–", row["error"][:80])
-                continue
-            cells.append(f"{row['accuracy']:.2f} %")
-            if "points" in row:
-                cells += [f"{row['points']:+.2f}", f"[{row['low']:+.2f}, {row['high']:+.2f}]"]
-            table.add_row(*cells)
-    Console().print(table)
+            kept.write_text(json.dumps(measured(name, weights, to.split(","), precisions, out)))
+        rows = json.loads(kept.read_text())
+        failed += [
+            f"{r['model']} {r['target']} {r['precision']}: {r['error']}"
+            for r in rows
+            if "error" in r
+        ]
+        for target in to.split(","):
+            of = {r["precision"]: r for r in rows if r["target"] == target}
+            table.add_row(stem, target, *(said(of.get(p, {})) for p in ("fp32", *precisions)))
+    Console().print(table, *failed, sep="\n")
+
+
+def said(row: dict[str, Any]) -> str:
+    """Points and interval, or fp32's accuracy."""
+    if "points" in row:
+        return f"{row['points']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]"
+    return f"{row['accuracy']:.2f} %" if "accuracy" in row else "–"
 
 
 if __name__ == "__main__":
