@@ -9,7 +9,6 @@ is the graph's and not the model's, as the 1/C of a norm.
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -65,16 +64,17 @@ def _narrow(prepared: Any, program: "Program") -> None:
     for observer, seen in tensors.items():
         clamps = [n for n in seen if n.target in CLAMPS]
         if clamps and all(
-            n in clamps or _only_clamped(n) or (n not in _products(seen) and _sources(n) <= {*seen})
-            for n in seen
+            n in clamps or _only_clamped(n) or set() < _sources(n) <= {*seen} for n in seen
         ):
             limits = [_limits(n) for n in clamps]
             _clip(observer, min(low for low, _ in limits), max(high for _, high in limits))
-    for node in _products(prepared.graph.nodes):
+    for node in prepared.graph.nodes:
         for written in (False, True):
             found = program.ranges.get((module_path(node), written))
+            if not found or node.target not in (CONV, LINEAR):
+                continue
             for place in node.users if written else node.args[:1]:
-                if not found or place.op != "call_module":
+                if place.op != "call_module":
                     continue
                 observer, tensor = prepared.get_submodule(place.target), place.args[0]
                 others = [n for n in tensors[observer] if n is not tensor]
@@ -82,7 +82,7 @@ def _narrow(prepared: Any, program: "Program") -> None:
                     _clip(observer, found.low, found.high)
 
 
-def _observed(prepared: Any) -> dict[Any, list["Node"]]:
+def _observed(prepared: Any) -> dict[Any, list[Any]]:
     """The tensors of which each observer takes the range."""
     found = defaultdict(list)
     for node in prepared.graph.nodes:
@@ -91,19 +91,19 @@ def _observed(prepared: Any) -> dict[Any, list["Node"]]:
     return found
 
 
-def _products(nodes: Iterable["Node"]) -> list["Node"]:
-    return [n for n in nodes if n.target in (CONV, LINEAR)]
-
-
-def _only_clamped(node: "Node") -> bool:
+def _only_clamped(node: Any) -> bool:
     """Whether nothing but a clamp reads it, past observers."""
     readers = [r for n in node.users for r in (n.users if n.op == "call_module" else [n])]
     return bool(readers) and all(r.target in CLAMPS for r in readers)
 
 
-def _sources(node: "Node") -> set["Node"]:
-    """What an operator reads, past observers."""
-    return {n.args[0] if n.op == "call_module" else n for n in node.all_input_nodes}  # type: ignore[misc]
+def _sources(node: Any) -> set[Any]:
+    """The activations that an operator reads, past observers; none of a product, which makes new."""
+    return (
+        set()
+        if node.target in (CONV, LINEAR)
+        else {n.args[0] if n.op == "call_module" else n for n in node.all_input_nodes}
+    )
 
 
 def _limits(clamp: "Node") -> tuple[float, float]:
