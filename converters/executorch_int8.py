@@ -98,12 +98,10 @@ def _only_clamped(node: Any) -> bool:
 
 
 def _sources(node: Any) -> set[Any]:
-    """The activations that an operator reads, past observers; none of a product, which makes new."""
-    return (
-        set()
-        if node.target in (CONV, LINEAR)
-        else {n.args[0] if n.op == "call_module" else n for n in node.all_input_nodes}
-    )
+    """The activations that an operator reads, past observers; a product's are none of its own."""
+    if node.target in (CONV, LINEAR):
+        return set()
+    return {n.args[0] if n.op == "call_module" else n for n in node.all_input_nodes}
 
 
 def _limits(clamp: "Node") -> tuple[float, float]:
