@@ -7,12 +7,14 @@ a modulation, stays in 8 bits. All else stays in fp32: norms cost digits and gai
 is the graph's and not the model's, as the 1/C of a norm.
 """
 
+import math
+from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edgevit import calibration
 
-from .rewrites.graph import aten, module_path
+from .rewrites.graph import argument, aten, module_path
 from .simulate import CONV, LINEAR, learnt
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from edgevit.program import Program
 
 TAPS, MUL = 9, aten.mul.Tensor
+CLAMPS = (aten.relu.default, aten.hardtanh.default, aten.hardtanh_.default)
 
 
 def quantized(exported: "ExportedProgram", program: "Program") -> "ExportedProgram":
@@ -52,17 +55,63 @@ def quantized(exported: "ExportedProgram", program: "Program") -> "ExportedProgr
 
 
 def _narrow(prepared: Any, program: "Program") -> None:
-    """Clip what modules read and write, as the program says."""
+    """Clip what modules read and write, as the program says, and to what clamps let through.
+
+    What clamps, moves values or pools has one range with what it reads (PT2E's observers are
+    shared): clipped as a pool's answers may be, the map would lose its peaks.
+    """
+    tensors = _observed(prepared)
+    for observer, seen in tensors.items():
+        clamps = [n for n in seen if n.target in CLAMPS]
+        if clamps and all(
+            n in clamps or _only_clamped(n) or set() < _sources(n) <= {*seen} for n in seen
+        ):
+            limits = [_limits(n) for n in clamps]
+            _clip(observer, min(low for low, _ in limits), max(high for _, high in limits))
     for node in prepared.graph.nodes:
         for written in (False, True):
             found = program.ranges.get((module_path(node), written))
             if not found or node.target not in (CONV, LINEAR):
                 continue
-            for seen in node.users if written else node.args[:1]:
-                if seen.op == "call_module":
-                    observer = prepared.get_submodule(seen.target)
-                    observer.min_val.clamp_(min=found.low)
-                    observer.max_val.clamp_(max=found.high)
+            for place in node.users if written else node.args[:1]:
+                if place.op != "call_module":
+                    continue
+                observer, tensor = prepared.get_submodule(place.target), place.args[0]
+                others = [n for n in tensors[observer] if n is not tensor]
+                if all(_only_clamped(n) and tensor.target in CLAMPS for n in others):
+                    _clip(observer, found.low, found.high)
+
+
+def _observed(prepared: Any) -> dict[Any, list[Any]]:
+    """The tensors of which each observer takes the range."""
+    found = defaultdict(list)
+    for node in prepared.graph.nodes:
+        if node.op == "call_module":
+            found[prepared.get_submodule(node.target)].append(node.args[0])
+    return found
+
+
+def _only_clamped(node: Any) -> bool:
+    """Whether nothing but a clamp reads it, past observers."""
+    readers = [r for n in node.users for r in (n.users if n.op == "call_module" else [n])]
+    return bool(readers) and all(r.target in CLAMPS for r in readers)
+
+
+def _sources(node: Any) -> set[Any]:
+    """The activations that an operator reads, past observers; a product's are none of its own."""
+    if node.target in (CONV, LINEAR):
+        return set()
+    return {n.args[0] if n.op == "call_module" else n for n in node.all_input_nodes}
+
+
+def _limits(clamp: "Node") -> tuple[float, float]:
+    low, high = argument(clamp, "min_val", 0.0), argument(clamp, "max_val", math.inf)
+    return float(low), float(high)
+
+
+def _clip(observer: Any, low: float, high: float) -> None:
+    observer.min_val.clamp_(min=low)
+    observer.max_val.clamp_(max=high)
 
 
 def gains(module: Any, node: "Node", program: "Program") -> bool:

@@ -93,3 +93,11 @@ def test_a_recipe_in_words(words, chosen, stem):
 def test_other_words_are_no_recipe(words):
     with pytest.raises(InputError, match="tome13 merges 13 tokens"):
         chosen_by(words)
+
+
+@pytest.mark.parametrize("words", ["w8a16", "tome13-w8a16"])
+def test_what_no_runtime_gains_by_is_refused_with_the_reason(words):
+    with pytest.raises(UnknownName, match=r"XNNPACK.* has no such kernels.*take w8a8"):
+        chosen_by(words)
+    with pytest.raises(UnknownName, match="no runtime here gains by w8a16"):
+        Recipe("m", precision="w8a16")

@@ -11,10 +11,9 @@ from ..converters.artifact import ASIDE
 from ..converters.target import TARGETS, find
 from ..errors import ArtifactError
 from ..models import MODELS
-from ..recipe import PRECISIONS
+from ..recipe import INTEGER, PRECISIONS, REFUSED
 
 DEVICE = "A name in place of the hardware's own."
-UNCALIBRATED = click.Choice([p for p in PRECISIONS if p != "w8a8"])  # of what has no --calibrate
 TARGET_NAMES = [name for name in TARGETS if name != "null"]
 
 
@@ -37,6 +36,19 @@ class Names(click.ParamType):  # type: ignore[type-arg]
     def shell_complete(self, ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]:
         before, comma, last = incomplete.rpartition(",")
         return [CompletionItem(before + comma + n) for n in self.known if n.startswith(last)]
+
+
+class Precision(click.Choice):  # type: ignore[type-arg]
+    """One of some precisions; of what no runtime gains by, it says why."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if value in REFUSED:
+            self.fail(REFUSED[value], param, ctx)
+        return super().convert(value, param, ctx)
+
+
+INTEGERS = Precision(INTEGER)
+UNCALIBRATED = Precision([p for p in PRECISIONS if p != "w8a8"])  # of what has no --calibrate
 
 
 class ModelName(click.ParamType):  # type: ignore[type-arg]

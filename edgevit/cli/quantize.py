@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import EdgevitError, InputError
-from ..recipe import INTEGER, Recipe
-from .choices import TARGET_NAMES, ModelName, of_a_model
+from ..recipe import Recipe
+from .choices import INTEGERS, TARGET_NAMES, ModelName, of_a_model
 from .screen import Screen, screened
 from .simulated import or_simulated
 
@@ -23,7 +23,7 @@ NONE = 3  # what the command ends with: no plan keeps the limit that was set
 @click.command()
 @click.argument("model", type=ModelName())
 @click.option("--to", type=click.Choice(TARGET_NAMES), default="onnx", show_default=True)
-@click.option("--precision", type=click.Choice(INTEGER), default="w8a8", show_default=True)
+@click.option("--precision", type=INTEGERS, default="w8a8", show_default=True)
 @click.option("--calibrate", metavar="WHERE", required=True, help="Folder, .npy, FILE.py:NAME.")
 @click.option("--samples", type=int, default=128, show_default=True, help="Of those, at most.")
 @click.option("--data", type=click.Path(path_type=Path, exists=True, file_okay=False))

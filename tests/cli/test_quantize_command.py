@@ -54,6 +54,21 @@ def test_the_plan_keeps_the_limit(tmp_path, inputs):
     assert tflite.agreement.worst.snr_db > 25, "with its noisiest block it has half of that"
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["quantize", "deit_tiny", "--calibrate", "x.npy", "--precision"],
+        ["explain", "deit_tiny", "--to", "tflite", "--precision"],
+        ["convert", "deit_tiny", "--to", "tflite", "--precision"],
+        ["convert", "deit_tiny", "--to", "tflite", "--recipe"],
+    ],
+)
+def test_activations_in_16_bits_are_refused_with_the_reason(command):
+    found = edgevit(*command, "w8a16")
+    assert found.exit_code
+    assert "no runtime here gains by w8a16" in str(found.exception) + found.output
+
+
 def test_a_plan_is_for_one_model_and_precision(tmp_path):
     file = tmp_path / "plan.json"
     Plan("net", "w8a8", ("a.b",)).write(file)
