@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -65,11 +65,14 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
 
 
 def metadata(file: Path) -> dict[str, str]:
-    """What a safetensors file says of itself; {} for other checkpoints."""
+    """What a safetensors file says of itself; {} for others, and for what `read` refuses."""
     if file.suffix != ".safetensors":
         return {}
-    with safe_open(file, "pt") as stored:
-        return dict(stored.metadata() or {})
+    try:
+        with safe_open(file, "pt") as stored:
+            return dict(stored.metadata() or {})
+    except (OSError, SafetensorError):
+        return {}
 
 
 def unpickle(file: str, to: str) -> None:

@@ -2,9 +2,10 @@
 
 Never the same twice, so that a net can learn from as many as it needs and be asked about others.
 
-    python examples/shapes.py OUT
+    python examples/shapes.py OUT [SIDE]
 
-writes pictures of them, a folder for each kind: 128 in OUT/usual and 1000 in OUT/asked.
+writes pictures of them, a folder for each kind: 128 in OUT/usual and 1000 in OUT/asked, of 32 × 32
+pixels or SIDE × SIDE.
 """
 
 import sys
@@ -47,9 +48,9 @@ def drawn(count: int, side: int = 32) -> tuple[Tensor, Tensor]:
     return (images + 0.1 * torch.randn(count, 3, side, side) - 0.5) / 0.3, labels
 
 
-def save(count: int, folder: Path) -> None:
+def save(count: int, folder: Path, side: int = 32) -> None:
     """As .png, whose 256 levels a colour are all that is lost."""
-    images, labels = drawn(count)
+    images, labels = drawn(count, side)
     pixels = (255 * (0.3 * images + 0.5)).clamp(0, 255).round().byte().permute(0, 2, 3, 1)
     for i, (picture, label) in enumerate(zip(pixels, labels, strict=True)):
         place = folder / f"{int(label)} {SHAPES[int(label)]}"
@@ -58,8 +59,9 @@ def save(count: int, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python examples/shapes.py OUT")
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: python examples/shapes.py OUT [SIDE]")
+    out, side = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) == 3 else 32
     torch.manual_seed(1)
-    save(128, Path(sys.argv[1]) / "usual")
-    save(1000, Path(sys.argv[1]) / "asked")
+    save(128, out / "usual", side)
+    save(1000, out / "asked", side)
