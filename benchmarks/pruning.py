@@ -29,7 +29,9 @@ from edgevit.converters.artifact import Artifact
 from edgevit.errors import sound
 from edgevit.models.model import Model
 from edgevit.pipeline.profile import item_of, session
-from edgevit.pipeline.prune import Budget, Study, prune
+from edgevit.pipeline.prune import prune
+from edgevit.pipeline.prune_study import Study
+from edgevit.pipeline.pruned import Budget
 from edgevit.prepare import built
 from edgevit.profiles.compare import ratio
 from edgevit.program import counting, outputs_of

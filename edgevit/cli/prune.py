@@ -13,7 +13,7 @@ from .screen import Screen, screened
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..pipeline.prune import Pruned
+    from ..pipeline.pruned import Pruned
 
 NONE = 3  # what the command ends with: a budget is not met by the file
 MEASURES = ("fisher", "taylor", "activation", "magnitude", "bn")
@@ -79,7 +79,9 @@ def command(
     """
     from ..pictures import pictures_in
     from ..pipeline.prepared import Limits
-    from ..pipeline.prune import Budget, page, prune, study
+    from ..pipeline.prune import prune
+    from ..pipeline.prune_study import study
+    from ..pipeline.pruned import Budget, page
 
     asked = [Budget.parse(word.strip()) for word in budgets.split(",")]
     if epochs and not data:
@@ -110,7 +112,7 @@ def command(
         screen.note(f"{name} keeps its channels: {why}")
     screen.json({"rows": [row.as_dict() for row in rows], "refused": found.refused})
     if html:
-        page(html, found, rows)
+        page(html, f"{found.recipe.title}, pruned", rows)
         screen.note(f"page: {html}")
     missed = [str(row.budget) for row in rows if not row.met]
     if missed:

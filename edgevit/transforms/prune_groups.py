@@ -24,7 +24,7 @@ from torch.overrides import TorchFunctionMode
 from edgevit.errors import InputError
 from edgevit.program import outputs_of
 
-from .prune_layouts import laid_out
+from .prune_layouts import laid_out, repeats
 from .prune_narrow import Cut, Group, gone_of, without
 
 CLOSE = 1e-9  # of the largest output, in float64
@@ -129,6 +129,7 @@ def _traced(net: nn.Module, inputs: Sequence[Tensor]) -> Iterator[Group]:
     paths = {id(m): path for path, m in net.named_modules()}
     own = {id(p): path for path, p in net.named_parameters()}
     axes = {id(p): axis for p, axis in graph.unwrapped_parameters}
+    again = repeats(net)
     for items in all_of:
         cuts: dict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
         root = paths[id(items[0].dep.target.module)]
@@ -143,6 +144,9 @@ def _traced(net: nn.Module, inputs: Sequence[Tensor]) -> Iterator[Group]:
                 reads = graph.is_in_channel_pruning_fn(item.dep.handler)
                 for place in _tensors(module, paths[id(module)], reads=reads):
                     cuts[place] += pairs
+        for place in cuts.keys() & again.keys():
+            long = net.get_parameter(place[0]).shape[place[1]]
+            cuts[place] = [(i, i % again[place]) for i in range(long)]
         yield _joined(root, cuts)
 
 

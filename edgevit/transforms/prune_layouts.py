@@ -4,6 +4,7 @@ attention    qkv.weight rows [3, H, d]   ┐ head h of all of these is one unit;
              proj.weight columns [H, d]  ┘ takes channels out of heads, and view() fails
 modulation   fc1.weight rows [r, C]      ┐ channel c of the context meets r values; it takes
              context g's rows [C]        ┘ both for unrelated
+merging      norm, reduction [4, C]      ── channel c of the map meets 4 places; it takes one, or others
 """
 
 from collections.abc import Iterator
@@ -65,6 +66,24 @@ def _repeated(path: str, module: nn.Module) -> Iterator[Group]:
     cuts = [Cut(f"{path}.fc1.{name}", 0, _rows(values)) for name, _ in fc1.named_parameters()]
     cuts += [Cut(f"{path}.context_layer.g.{name}", 0, own) for name, _ in g.named_parameters()]
     yield Group(path, (*cuts, Cut(f"{path}.fc2.weight", 1, _rows(values))))
+
+
+def repeats(net: nn.Module) -> dict[tuple[str, int], int]:
+    """Axes of tensors, and after how many places along each the same channels come again.
+
+    Swin lays the channels of 2 × 2 positions side by side.
+    """
+    found = {}
+    for path, module in net.named_modules():
+        reduction, dim = (getattr(module, name, None) for name in ("reduction", "dim"))
+        if not isinstance(reduction, nn.Linear) or reduction.in_features == dim:
+            continue
+        if isinstance(dim, int) and reduction.in_features % dim == 0:
+            found[f"{path}.reduction.weight", 1] = dim
+            for name, tensor in module.named_parameters():
+                if name.startswith("norm.") and len(tensor) == reduction.in_features:
+                    found[f"{path}.{name}", 0] = dim
+    return found
 
 
 def _rows(places: Tensor) -> tuple[tuple[int, ...], ...]:

@@ -15,8 +15,8 @@ from edgevit.converters.artifact import Artifact
 from edgevit.errors import InputError, WeightsError
 from edgevit.models import build
 from edgevit.pipeline import prune as pruning
-from edgevit.pipeline.prune import Budget
 from edgevit.pipeline.prune_latency import owners
+from edgevit.pipeline.pruned import Budget
 from edgevit.prepare import built
 from edgevit.recipe import Recipe
 

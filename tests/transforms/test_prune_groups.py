@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from timm.models.swin_transformer import PatchMerging
 from torch import nn
 from torch_pruning import DependencyGraph
 
@@ -68,6 +69,18 @@ def test_repeated_channels_where_the_library_takes_both_for_unrelated():
     context = next(g for g in found if g.name == "0")
     assert refused == {}
     assert [row[:3] for row in context.cuts[0].rows[:2]] == [(0, 8, 16), (1, 9, 17)]
+
+
+def test_merged_positions_where_the_library_takes_others():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(8, 8), PatchMerging(8), nn.Linear(16, 4)).eval()
+    x = torch.randn(1, 4, 4, 8)
+    with pytest.raises((RuntimeError, IndexError)):
+        pruned_by_the_library(net, "0", x)(x)
+    found, refused = groups_of(net, (x,))
+    assert refused == {}
+    (merged,) = [c for c in found[0].cuts if c.tensor == "1.reduction.weight"]
+    assert merged.rows[:2] == ((0, 8, 16, 24), (1, 9, 17, 25))
 
 
 class Fixed(nn.Module):
