@@ -30,7 +30,8 @@ from edgevit.errors import sound
 from edgevit.models.model import Model
 from edgevit.pipeline.profile import item_of, session
 from edgevit.pipeline.prune import prune
-from edgevit.pipeline.prune_study import Study
+from edgevit.pipeline.prune_bench import Bench
+from edgevit.pipeline.prune_study import Study, lost_without
 from edgevit.pipeline.pruned import Budget
 from edgevit.prepare import built
 from edgevit.profiles.compare import ratio
@@ -38,7 +39,6 @@ from edgevit.program import counting, outputs_of
 from edgevit.recipe import Recipe
 from edgevit.template import sharing
 from edgevit.transforms.finetune import finetune
-from edgevit.transforms.prune_budget import TILE
 from edgevit.transforms.prune_groups import groups_of
 from edgevit.transforms.prune_importance import MEASURES
 
@@ -114,7 +114,8 @@ def measured(
     scores = MEASURES["fisher"](
         model.module, groups, list(zip(seen.split(1), labels.split(1), strict=True))
     )
-    study = Study(recipe, model, tuple(groups), refused, scores, None, (seen, others))
+    blocks = lost_without(model, seen)
+    study = Study(recipe, model, tuple(groups), refused, scores, None, (seen, others), blocks)
 
     def rights(net: nn.Module) -> np.ndarray:
         with torch.no_grad():
@@ -126,7 +127,7 @@ def measured(
     for word in budgets:
         place = out / "pruning"
         with sharing():
-            ours = prune(study, Budget.parse(word), target=target, out=place, tile=TILE)
+            ours = prune(study, Budget.parse(word), Bench(target, place))
             base = Artifact.read(place / ours.artifact.path.name)
             wanted = ours.macs * macs_of(model.module, model)
             nets = {"edgevit": built(ours.recipe).module, "torch-pruning": with_macs(model, wanted)}

@@ -37,12 +37,17 @@ PAPERS = {
     "adalog": "AdaLog, arXiv 2407.12951",
 }
 BITS = {"4": 4, "6": 6, "8": 8}
-# "tome13", "tome26..0", "tome[16,16,8]", "fp16", or one of the first with one of the precisions.
+# "prune0.6x", "tome13", "tome26..0", "tome[16,16,8]", "rep", "fp16", or some of them in this order.
 _PRECISION = "|".join(sorted(PRECISIONS, reverse=True))  # w4-sparse before w4
 # "13" in every block, "26..0" from the first to the last, or "[16,16,8]", in each.
 SCHEDULE = r"\d+(?:\.\.\d+)?|\[\d+(?:,\d+)*\]"
 Tome = int | tuple[int, ...] | str  # in memory, "26..0" as the word it is
-_WORDS = re.compile(rf"(?:tome(?P<r>{SCHEDULE}))?(?:(?:^|-)(?P<precision>{_PRECISION}))?")
+# "0.6x", "latency=8ms", "macs=0.5x": what a pruned model may cost, of the whole one's or at most.
+BUDGET = r"(?:(latency|macs|params)=)?(\d*\.?\d+)(x|ms)"
+_WORDS = re.compile(
+    rf"(?:prune(?P<prune>{BUDGET}))?(?:(?:^|-)tome(?P<r>{SCHEDULE}))?"
+    rf"(?:(?:^|-)rep)?(?:(?:^|-)(?P<precision>{_PRECISION}))?"
+)
 
 
 @dataclass(frozen=True)
@@ -162,16 +167,22 @@ def _refuse(precision: str) -> None:
 
 
 def chosen_by(words: str) -> dict[str, Any]:
-    """The fields of a Recipe that `words` choose, in the order in which they are done."""
+    """The fields of a Recipe that `words` choose, in the order in which they are done.
+
+    And "prune", a budget: pruning makes the weights that a recipe takes.
+    """
     _refuse(words.rpartition("-")[2])
     found = _WORDS.fullmatch(words)
     if not found or not words:
         raise InputError(
-            f"the recipe {words!r} is none: tome13 merges 13 tokens in every block, tome26..0 26 "
-            "in the first down to none in the last, tome[16,8,8] as many in each; behind it, or "
-            f"alone, one of {', '.join(PRECISIONS)}: tome13-fp16"
+            f"the recipe {words!r} is none: prune0.6x takes channels out until 0.6 of the latency "
+            "is left (prunelatency=8ms, prunemacs=0.5x, pruneparams=0.5x); tome13 merges 13 tokens "
+            "in every block, tome26..0 26 in the first down to none in the last, tome[16,8,8] as "
+            "many in each; rep folds what only training needs, as is done unsaid, too; last comes "
+            f"one of {', '.join(PRECISIONS)}. Any of them, in this order: tome13-fp16, "
+            "prune0.6x-rep-w8a8"
         )
-    chosen: dict[str, Any] = {}
+    chosen: dict[str, Any] = {"prune": found["prune"]} if found["prune"] else {}
     if r := found["r"]:
         chosen["tome"] = schedule_of(r)
     if found["precision"]:

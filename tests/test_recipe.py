@@ -80,6 +80,9 @@ def test_title_and_file(model, title, file):
         ("tome[4,2]", {"tome": (4, 2)}, "m-tome4_2"),
         ("tome26..0-fp16", {"tome": "26..0", "precision": "fp16"}, "m-tome26..0-fp16"),
         ("w4", {"precision": "w4"}, "m-w4"),
+        ("prune0.6x-rep-w8", {"prune": "0.6x", "precision": "w8"}, None),
+        ("prunelatency=8ms-tome4", {"prune": "latency=8ms", "tome": 4}, None),
+        ("rep", {}, "m"),
     ],
 )
 def test_a_recipe_in_words(words, chosen, stem):
@@ -88,7 +91,20 @@ def test_a_recipe_in_words(words, chosen, stem):
 
 
 @pytest.mark.parametrize(
-    "words", ["", "tome", "tome13fp16", "tome[]", "tome-1", "tome3..", "fp16-tome13", "w5"]
+    "words",
+    [
+        "",
+        "prune",
+        "tome4-prune0.6x",
+        "prune0.6xw8",
+        "tome",
+        "tome13fp16",
+        "tome[]",
+        "tome-1",
+        "tome3..",
+        "fp16-tome13",
+        "w5",
+    ],
 )
 def test_other_words_are_no_recipe(words):
     with pytest.raises(InputError, match="tome13 merges 13 tokens"):

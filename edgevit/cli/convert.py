@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     "-o", "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True
 )
 @click.option(
-    "--recipe", "words", metavar="WORDS", help="tome13-dyn8: merge 13 tokens a block, ..."
+    "--recipe", "words", metavar="WORDS", help="prune0.6x-tome13-dyn8: take channels out, ..."
 )
+@click.option(
+    "--data", type=click.Path(path_type=Path, exists=True, file_okay=False), help="To prune by."
+)
+@click.option("--epochs", type=click.IntRange(0), default=0, help="Of training after pruning.")
 @click.option("--strict", is_flag=True, help="Refuse to merge fewer tokens than asked for.")
 @click.option(
     "--precision", type=Names(PRECISIONS), help=f"{', '.join(PRECISIONS)}  [default: fp32]"
@@ -57,6 +61,8 @@ def command(
     to: tuple[str, ...],
     out: Path,
     words: str | None,
+    data: Path | None,
+    epochs: int,
     precision: tuple[str, ...] | None,
     labels: Path | None,
     plan: Path | None,
@@ -80,6 +86,8 @@ def command(
     edgevit convert timm:resnet18 --pretrained --to tflite --precision fp32,fp16
     edgevit convert deit_small --recipe tome13 --to executorch
     edgevit convert efficientmod_xxs --recipe w8a8 --calibrate photographs/ --to onnx,tflite
+    edgevit convert mobilenetv2_100 --pretrained --recipe prune0.6x-w8a8 --data photographs/ \\
+        --calibrate photographs/ --to onnx
 
     8-bit integers (dyn8, w8a8) are measured beside fp32, which is converted too: whether they pay
     stands below the table.
@@ -88,12 +96,16 @@ def command(
     from ..converters.target import calibrates
     from ..pipeline.convert import Limits, as_json, convert
     from ..pipeline.pays import leave, pays
+    from .prune import budgets_table, prune_each, refuse_missed
     from .tables import conversions
 
     chosen = chosen_by(words) if words else {}
     if precision and "precision" in chosen:
         raise InputError(f"--recipe {words} and --precision name a precision each: choose one")
     precisions = precision or (chosen.pop("precision", "fp32"),)
+    budget = chosen.pop("prune", None)
+    if (data or epochs) and not budget:
+        raise InputError("--data and --epochs are for a recipe that prunes: --recipe prune0.6x")
     used = any(calibrates(t, p) for t in to for p in precisions)
     if recipe["calibrate"] and not used:
         raise InputError(
@@ -110,7 +122,6 @@ def command(
         asked = Plan.read(plan).applied(asked, precisions)
     with screen.progress() as watch:
         settings: dict[str, Any] = {
-            "out": out,
             "labels": read_labels(labels),
             "verify": not no_verify,
             "force": force,
@@ -118,8 +129,17 @@ def command(
             "jobs": jobs,
             "watch": watch,
         }
-        outcomes = convert(asked, to=to, precisions=precisions, **settings)
-        found = pays(outcomes, asked, **settings)
+        runs, rows = [(asked, to, out)], []
+        if budget:
+            rows = prune_each(asked, budget, data, epochs, to, out, settings["limits"], watch)
+            runs = [(r.taken(asked), (r.target,), r.artifact.path.parent) for r in rows]
+        outcomes, found = [], []
+        for one, targets, place in runs:
+            made = convert(one, to=targets, precisions=precisions, out=place, **settings)
+            outcomes += made
+            found += pays(made, one, out=place, **settings)
+    if rows:
+        screen.show(budgets_table(rows))
     screen.show(*conversions(outcomes, verbose=screen.verbose))
     worth = {pay.artifact.path: pay for pay in found if not isinstance(pay, EdgevitError)}
     screen.show(*map(str, worth.values()))
@@ -127,7 +147,10 @@ def command(
         leave(worth.values())
     screen.json([as_json(o) | _verdict(worth, o, if_pays=if_pays) for o in outcomes])
     errors = [outcome.error for outcome in outcomes if outcome.error]
-    screen.end([*errors, *(e for e in found if isinstance(e, EdgevitError))])
+    errors += (e for e in found if isinstance(e, EdgevitError))
+    if not errors:
+        refuse_missed(screen, rows)
+    screen.end(errors)
 
 
 def _verdict(worth: "dict[Path, Verdict]", outcome: "Outcome", *, if_pays: bool) -> dict[str, Any]:

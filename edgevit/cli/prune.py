@@ -1,5 +1,7 @@
 """edgevit prune"""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,8 @@ from .screen import Screen, screened
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ..pipeline.make import Watch
+    from ..pipeline.prepared import Limits
     from ..pipeline.pruned import Pruned
 
 NONE = 3  # what the command ends with: a budget is not met by the file
@@ -29,7 +33,7 @@ MEASURES = ("fisher", "taylor", "activation", "magnitude", "bn")
     default="latency=0.6x",
     show_default=True,
     metavar="B,...",
-    help="latency=0.6x (or 0.6x), latency=8ms, macs=0.5x, params=0.5x; several: each of them.",
+    help="latency=0.6x (or 0.6x), latency=8ms@tflite, macs=0.5x, params=0.5x; several: each.",
 )
 @click.option("--data", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--importance", type=click.Choice(MEASURES), default="fisher", show_default=True)
@@ -74,12 +78,13 @@ def command(
     \b
     edgevit prune mobilenetv2_100 --pretrained --data pictures/ --budget latency=0.6x --to tflite
     edgevit convert mobilenetv2_100 --recipe w8a8 --calibrate pictures/ --to tflite \\
-        --weights prune/mobilenetv2_100-latency0.6x.safetensors
+        --weights prune/mobilenetv2_100-tflite-latency0.6x.safetensors
     edgevit prune deit_small --pretrained --data pictures/ --sweep 0.9x,0.7x,0.5x
     """
     from ..pictures import pictures_in
     from ..pipeline.prepared import Limits
     from ..pipeline.prune import prune
+    from ..pipeline.prune_bench import Bench
     from ..pipeline.prune_study import study
     from ..pipeline.pruned import Budget, page
 
@@ -91,30 +96,55 @@ def command(
         found = study(Recipe(model=model, **recipe), pictures, importance=importance, watch=watch)
         rows = []
         for budget in asked:
-            row = prune(
-                found,
-                budget,
-                target=to,
-                out=out,
-                epochs=epochs,
-                rate=rate,
+            bench = Bench(
+                budget.target or to,
+                out,
                 tile=tile,
                 threads=threads,
                 rounds=rounds,
                 limits=Limits(timeout_s=timeout),
                 watch=lambda job, stage, b=budget: watch(f"{b}, {job}", stage),  # type: ignore[misc]
             )
-            rows.append(row)
+            rows.append(prune(found, budget, bench, epochs=epochs, rate=rate))
     if len(rows) == 1:
         screen.show(_widths(rows[0]))
-    screen.show(_budgets(rows), *(f"weights: {row.recipe.weights}" for row in rows))
+    screen.show(budgets_table(rows), *(f"weights: {row.recipe.weights}" for row in rows))
     for name, why in found.refused.items():
         screen.note(f"{name} keeps its channels: {why}")
     screen.json({"rows": [row.as_dict() for row in rows], "refused": found.refused})
     if html:
         page(html, f"{found.recipe.title}, pruned", rows)
         screen.note(f"page: {html}")
-    missed = [str(row.budget) for row in rows if not row.met]
+    refuse_missed(screen, rows)
+
+
+def prune_each(
+    recipe: Recipe,
+    budget: str,
+    data: Path | None,
+    epochs: int,
+    to: Sequence[str],
+    out: Path,
+    limits: "Limits",
+    watch: "Watch",
+) -> "list[Pruned]":
+    """For each target by itself: in fp32, with all tokens, before anything else is done."""
+    from ..pictures import pictures_in
+    from ..pipeline.prune import prune
+    from ..pipeline.prune_bench import Bench
+    from ..pipeline.prune_study import study
+    from ..pipeline.pruned import Budget
+
+    asked = Budget.parse(budget)
+    plain = replace(recipe, precision="fp32", tome=None, calibrate=None, keep=())
+    found = study(plain, pictures_in(data, "--data") if data else [], watch=watch)
+    benches = [Bench(t, out, limits=limits, watch=watch) for t in to]
+    return [prune(found, asked, bench, epochs=epochs) for bench in benches]
+
+
+def refuse_missed(screen: Screen, rows: "Sequence[Pruned]") -> None:
+    """End with an exit code of its own where a file is off its budget."""
+    missed = [f"{row.budget} of {row.target}" for row in rows if not row.met]
     if missed:
         screen.error(f"not within 5 % of the budget: {', '.join(missed)}")
         raise SystemExit(NONE)
@@ -129,7 +159,7 @@ def _widths(row: "Pruned") -> "Table":
     return table
 
 
-def _budgets(rows: "list[Pruned]") -> "Table":
+def budgets_table(rows: "Sequence[Pruned]") -> "Table":
     from .tables import table_of
 
     pictures = rows[0].whole is not None
@@ -137,6 +167,7 @@ def _budgets(rows: "list[Pruned]") -> "Table":
     said = "right" if rows[0].truth is not None else "same class"
     table = table_of(
         ("budget", "left", 0),
+        ("target", "left", 0),
         ("measured", "right", 0),
         ("times as fast", "left", 0),
         ("MACs", "right", 0),
@@ -148,6 +179,7 @@ def _budgets(rows: "list[Pruned]") -> "Table":
         answers = (row.whole, row.before, row.after)
         table.add_row(
             str(row.budget),
+            row.target,
             f"{row.got:.2f}×",
             str(row.faster or "–"),
             f"{row.macs:.2f}×",

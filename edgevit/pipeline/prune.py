@@ -1,38 +1,36 @@
 """prune(): a narrower model that keeps a budget of latency, measured in the file itself.
 
-    groups ── what each unit matters ── what each layer costs in the runtime
-    widths for the budget ── rebuild ── convert ── measure beside the whole model ── correct, again
+    study ── what each layer costs in the runtime
+    depth and widths for the budget ── rebuild ── convert ── measure beside the whole model
+        ── correct, again
     train, with the whole model as the teacher ── convert ── count
 
-In this process, since training may take hours.
+In this process, since training may take hours; a training that stopped goes on where it was.
 """
 
-import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
-import torch
-import torch.nn.functional as F
+import numpy as np
 from torch import nn
 
 from ..checkpoint import metadata
 from ..converters.artifact import Artifact
 from ..converters.target import check_host, find, require
-from ..errors import InputError, NotOnThisSystem, sound
-from ..profiles.compare import Ratio, ratio
-from ..recipe import Recipe
+from ..prepare import built
+from ..profiles.compare import Ratio
 from ..template import sharing
 from ..transforms.finetune import finetune, write
-from ..transforms.prune_budget import Costs, allocate, strongest
+from ..transforms.prune_budget import Layer
 from ..transforms.prune_counts import counted, size
-from ..transforms.prune_narrow import Group, without
-from ..transforms.prune_rebuild import rebuild
 from ..transforms.prune_structure import structure, widths
-from .convert import Limits, Watch, convert
-from .profile import item_of, session
+from .make import Watch
+from .prune_bench import Bench
 from .prune_latency import latency_table
+from .prune_narrowed import narrowed
 from .prune_study import Study
 from .pruned import NEAR, Budget, Pruned
 from .quantize import classes
@@ -41,120 +39,104 @@ TRIES = 6
 
 
 def prune(
-    found: Study,
-    budget: Budget,
-    *,
-    target: str,
-    out: Path,
-    epochs: int = 0,
-    rate: float = 1e-3,
-    tile: int,
-    threads: int = 1,
-    rounds: int = 30,
-    limits: Limits = Limits(),
-    watch: Watch = lambda job, stage: None,
+    found: Study, budget: Budget, bench: Bench, *, epochs: int = 0, rate: float = 1e-3
 ) -> Pruned:
-    """The pruned model's weights in `out`, and its file in a folder there, named for the budget."""
-    require(target, find(target).needs)
+    """The pruned model's weights in the bench's folder, and its file in a folder there.
+
+    Both are named for target and budget.
+    """
+    require(bench.target, find(bench.target).needs)
     if budget.of == "latency":
-        check_host(target)
-    whole_net = found.model.module
-    weights = out / f"{found.recipe.stem}-{budget.stem}.safetensors"
+        check_host(bench.target)
+    name = f"{bench.target}-{budget.stem}"
+    weights = bench.out / f"{found.recipe.stem}-{name}.safetensors"
+    stopped = epochs > 0 and _checkpoint(weights).exists() and weights.exists()
+    recipe = replace(found.recipe, weights=str(weights), pretrained=False)
+    whole = found.model.module
     with sharing():
-        base = _file(found.recipe, target, out, limits, lambda j, s: watch(f"whole, {j}", s))
-        if budget.of == "latency":
-            layers = latency_table(
-                found.recipe,
-                found.model,
-                found.groups,
-                target=target,
-                out=out,
-                tile=tile,
-                threads=threads,
-                limits=limits,
-                watch=watch,
-            )
-        else:
-            layers = counted(whole_net, found.model.inputs, budget.of)
-        costs = Costs(whole_net, found.groups, layers)
-        asked = budget.share or _share(budget, base, threads, rounds, watch)
-        at, got, made, faster = asked, 0.0, None, None
+        base = replace(bench, watch=lambda job, stage: bench.watch(f"whole, {job}", stage)).file(
+            found.recipe, bench.out
+        )
+        asked = budget.share or bench.share(budget.seconds or 0.0, base)
 
-        def written(net: nn.Module) -> tuple[Recipe, Artifact]:
-            recipe = _written(found, net, weights)
-            return recipe, _file(recipe, target, out / budget.stem, limits, watch)
-
-        for _ in range(TRIES):
-            kept = _kept(found, costs, at, tile)
-            net = without(whole_net, kept)
+        def tried(at: float, net: nn.Module) -> _Try:
+            faster = bench.faster(base, bench.file(recipe, bench.out / name))
             if budget.of == "latency":
-                net, rebuilt = _rebuilt(found, net, kept, watch)
-                recipe, made = written(net)
-                faster = _faster(base, made, threads, rounds, watch)
                 assert faster
-                got = 1 / faster.value
-            else:
-                now, whole = (size(n, found.model.inputs, budget.of) for n in (net, whole_net))
-                got = now / whole
-            if abs(got / asked - 1) <= NEAR:
-                break
-            at *= asked / got
-        if made is None:
-            net, rebuilt = _rebuilt(found, net, kept, watch)
-            recipe, made = written(net)
-            faster = _faster(base, made, threads, rounds, watch)
+                return _Try(at, net, faster, 1 / faster.value)
+            now, all_ = (size(n, found.model.inputs, budget.of) for n in (net, whole))
+            return _Try(at, net, faster, now / all_)
+
+        if stopped:
+            best = tried(asked, built(recipe).module)
+        else:
+            best = _searched(found, budget, bench, asked, weights, tried)
+            _write(found, best.net, weights)
+        net, made = best.net, bench.file(recipe, bench.out / name)
         macs, params = (_part(base, made, key) for key in ("macs", "parameters"))
-        lessons = found.lessons
+        lessons, after = found.lessons, None
         rows = [(row.numpy()[None],) for row in lessons.load(lessons.held_out)] if lessons else []
-        named = classes(base, rows) if rows else None
-        before = classes(made, rows) if rows else None
-        after = None
+        named, before = (classes(a, rows) if rows else None for a in (base, made))
         if epochs and lessons:
-            _train(found, net, weights, epochs, rate, watch)
-            recipe, made = written(net)
+            _train(found, net, weights, epochs, rate, bench.watch)
+            _write(found, net, weights)
+            _checkpoint(weights).unlink(missing_ok=True)
+            made = bench.file(recipe, bench.out / name)
             after = classes(made, rows)
     said = json.loads(metadata(weights)["pruned"])
-    truth = lessons.truth if lessons else None
-    answers = (named, before, after, truth)
-    return Pruned(budget, recipe, made, asked, got, faster, macs, params, said, rebuilt, *answers)
+    answers = (named, before, after, lessons.truth if lessons else None)
+    measured = (asked, best.got, best.faster, macs, params)
+    return Pruned(budget, bench.target, recipe, made, *measured, said, *answers)
 
 
-def _kept(found: Study, costs: Costs, share: float, tile: int) -> list[tuple[Group, list[int]]]:
-    whole = costs.of({g.name: g.units for g in found.groups})
-    counts = allocate(found.groups, found.scores, costs, share * whole, tile=tile)
-    return [
-        (g, strongest(found.scores[g.name], counts[g.name]))
-        for g in found.groups
-        if counts[g.name] < g.units
-    ]
+class _Try(NamedTuple):
+    """at: the share of the costs that was asked for. got: the share of the budget that came."""
+
+    at: float
+    net: nn.Module
+    faster: Ratio | None
+    got: float
 
 
-def _rebuilt(
-    found: Study, net: nn.Module, kept: Sequence[tuple[Group, Sequence[int]]], watch: Watch
-) -> tuple[nn.Module, bool]:
-    """The same with weights by least squares, if that answers other images better; whether."""
-    if found.images is None:
-        return net, False
-    watch("rebuild", "least squares, layer by layer")
-    made, whole = copy.deepcopy(net), found.model.module
-    rebuild(made, whole, kept, found.images[0])
-    others = found.images[1]
-    with torch.no_grad():
-        aim = whole(others).log_softmax(-1)
-        losses = [
-            float(F.kl_div(n(others).log_softmax(-1), aim, reduction="batchmean", log_target=True))
-            for n in (net, made)
-        ]
-    watch("rebuild", "done")
-    better = losses[1] < losses[0]
-    return made if better else net, better
+def _searched(
+    found: Study,
+    budget: Budget,
+    bench: Bench,
+    asked: float,
+    weights: Path,
+    tried: Callable[[float, nn.Module], _Try],
+) -> _Try:
+    """The first that is near the budget, or else the nearest."""
+    layers = _layers(found, budget, bench)
+    tries: list[_Try] = []
+    while len(tries) < TRIES:
+        at = _aimed(asked, [(t.at, t.got) for t in tries])
+        net = narrowed(found, layers, at, bench.tile, bench.watch)
+        _write(found, net, weights)
+        tries.append(tried(at, net))
+        got = tries[-1].got
+        bench.watch("budget", f"{got:.3f}× of the whole model's, asked {asked:.3f}×")
+        if abs(got / asked - 1) <= NEAR:
+            return tries[-1]
+    return min(tries, key=lambda t: abs(t.got / asked - 1))
+
+
+def _aimed(asked: float, tries: Sequence[tuple[float, float]]) -> float:
+    """The share of the costs to try next: on straight lines between those tried."""
+    at, got = zip(*sorted([(0.0, 0.0), *tries, (1.0, 1.0)]), strict=True)
+    return float(np.interp(asked, np.maximum.accumulate(got), at))
+
+
+def _layers(found: Study, budget: Budget, bench: Bench) -> list[Layer]:
+    if budget.of == "latency":
+        return latency_table(found.recipe, found.model, found.groups, bench)
+    return counted(found.model.module, found.model.inputs, budget.of)
 
 
 def _train(
     found: Study, net: nn.Module, weights: Path, epochs: int, rate: float, watch: Watch
 ) -> None:
     assert found.lessons
-    kept = weights.with_suffix(".checkpoint.safetensors")
     finetune(
         net,
         found.lessons.batches,
@@ -162,59 +144,22 @@ def _train(
         epochs=epochs,
         rate=rate,
         teacher=found.model.module,
-        checkpoint=kept,
+        checkpoint=_checkpoint(weights),
         told=lambda epoch, loss: watch("train", f"epoch {epoch} of {epochs}, loss {loss:.3g}"),
     )
     watch("train", "done")
-    kept.unlink(missing_ok=True)
 
 
-def _written(found: Study, net: nn.Module, weights: Path) -> Recipe:
-    """Put the weights of `net`, and what it is, into a file; the recipe that takes them."""
+def _checkpoint(weights: Path) -> Path:
+    return weights.with_suffix(".checkpoint.safetensors")
+
+
+def _write(found: Study, net: nn.Module, weights: Path) -> None:
+    """Put the weights of `net`, and what it is, into a file."""
     said = structure(net, found.model.module)
     facts = {"structure": said, "pruned": json.dumps(widths(said, found.model.module))}
     old = metadata(Path(found.recipe.weights)) if found.recipe.weights else {}
     write(weights, net.state_dict(), old | facts)
-    return replace(found.recipe, weights=str(weights), pretrained=False)
-
-
-def _file(recipe: Recipe, target: str, out: Path, limits: Limits, watch: Watch) -> Artifact:
-    precisions = [recipe.precision]
-    (made,) = convert(
-        recipe, to=[target], precisions=precisions, out=out, limits=limits, watch=watch
-    )
-    if made.artifact is None:
-        assert made.error
-        raise made.error
-    return made.artifact
-
-
-def _faster(
-    base: Artifact, made: Artifact, threads: int, rounds: int, watch: Watch
-) -> Ratio | None:
-    """How many times as fast; None where the runtime is not here."""
-    try:
-        check_host(base.target)
-    except NotOnThisSystem:
-        return None
-    items = [item_of(base), item_of(made)]
-    before, after = sound(
-        session(items, job="measure", watch=watch, threads=threads, rounds=rounds)
-    )
-    return ratio(before, after)
-
-
-def _share(budget: Budget, base: Artifact, threads: int, rounds: int, watch: Watch) -> float:
-    """A latency as a part of the whole model's."""
-    (run,) = sound(
-        session([item_of(base)], job="measure", watch=watch, threads=threads, rounds=rounds)
-    )
-    assert budget.seconds
-    if budget.seconds >= run.median_s:
-        raise InputError(
-            f"{base.path.name} takes {run.median_s * 1e3:.3g} ms here as it is: {budget} is met"
-        )
-    return budget.seconds / run.median_s
 
 
 def _part(base: Artifact, made: Artifact, key: str) -> float:

@@ -18,12 +18,14 @@ from ..converters.tools import tools
 from ..errors import EdgevitError
 from ..models.model import Model
 from ..profiles.devices import host
+from ..profiles.ops.profile import OpProfile
 from ..recipe import Recipe
 from ..staging import staging, write_text
 from ..transforms.prune_budget import Layer, steps_of
 from ..transforms.prune_narrow import Group, without
-from .convert import Limits, Watch, convert
+from .convert import convert
 from .ops import profile_ops
+from .prune_bench import Bench
 
 SHARES = (1.0, 0.75, 0.5, 0.25)
 
@@ -32,22 +34,16 @@ def latency_table(
     recipe: Recipe,
     model: Model,
     groups: Sequence[Group],
-    *,
-    target: str,
-    out: Path,
-    tile: int,
-    threads: int,
-    limits: Limits,
-    watch: Watch,
+    bench: Bench,
 ) -> list[Layer]:
     """A curve for each layer of the file, in seconds."""
-    file = out / f"{recipe.stem}-{target}.latency.json"
+    file = bench.out / f"{recipe.stem}-{bench.target}.latency.json"
     shapes = {name: [*t.shape] for name, t in model.module.state_dict().items()}
     of = {
-        "tools": tools(target),
+        "tools": tools(bench.target),
         "cpu": host.describe()["cpu"],
-        "threads": threads,
-        "tile": tile,
+        "threads": bench.threads,
+        "tile": bench.tile,
         "shapes": shapes,
         "inputs": [[*t.shape] for t in model.inputs],
     }
@@ -56,13 +52,12 @@ def latency_table(
         if stored["of"] == json.loads(json.dumps(of)):
             return [Layer(*(tuple(v) for v in row.values())) for row in stored["layers"]]
     points: dict[tuple[str, ...], dict[float, float]] = defaultdict(dict)
-    with staging(out) as work:
+    with staging(bench.out) as work:
         for share in SHARES:
-            kept = [(g, range(_nearest(g, share, tile))) for g in groups]
+            kept = [(g, range(_nearest(g, share, bench.tile))) for g in groups]
             net = without(model.module, kept).eval()
-            for tensors, seconds in _seconds(
-                net, recipe, model, target, work / str(share), threads, limits, watch
-            ).items():
+            found = _seconds(net, recipe, model, work / str(share), bench)
+            for tensors, seconds in found.items():
                 points[tensors][_part(net, model.module, tensors)] = seconds
     layers = [_curve(tensors, found) for tensors, found in points.items()]
     write_text(file, json.dumps({"of": of, "layers": [asdict(layer) for layer in layers]}))
@@ -73,33 +68,41 @@ def _seconds(
     net: nn.Module,
     recipe: Recipe,
     model: Model,
-    target: str,
     out: Path,
-    threads: int,
-    limits: Limits,
-    watch: Watch,
+    bench: Bench,
 ) -> dict[tuple[str, ...], float]:
     """By the weights that an operator belongs to, the time of all of these operators."""
     (outcome,) = convert(
         replace(recipe, weights=None, pretrained=False),
-        to=[target],
+        to=[bench.target],
         out=out,
         precisions=[recipe.precision],
         verify=False,
-        limits=limits,
+        limits=bench.limits,
         model=(net, model.inputs),
-        watch=lambda job, stage: watch(f"{out.name} of all widths, {job}", stage),
+        watch=lambda job, stage: bench.watch(f"{out.name} of all widths, {job}", stage),
     )
     if outcome.artifact is None:
         assert outcome.error
         raise outcome.error
-    (found,) = profile_ops([outcome.artifact.path], threads=threads)
+    (found,) = profile_ops([outcome.artifact.path], threads=bench.threads)
     if isinstance(found, EdgevitError):
         raise found
+    return by_owner(net, found)
+
+
+def by_owner(net: nn.Module, profile: OpProfile) -> dict[tuple[str, ...], float]:
+    """All of them together take what an inference takes without the profiler.
+
+    The profiler itself takes the same for each timing; what is in no operator, no width changes.
+    """
+    rows, timings = profile.rows, sum(row.timings for row in profile.rows)
+    more = sum(row.seconds for row in rows) - profile.latency_s
+    own = max(more, 0.0) / max(timings, 1)
     sums: dict[tuple[str, ...], float] = defaultdict(float)
-    for row in found.rows:
-        sums[owners(net, row.module)] += row.seconds
-    sums[()] += max(found.between_s, 0.0)
+    for row in rows:
+        sums[owners(net, row.module)] += max(row.seconds - own * row.timings, 0.0)
+    sums[()] += max(-more, 0.0)
     return sums
 
 

@@ -11,6 +11,7 @@ from ..models.model import Model
 from ..pictures import Picture
 from ..prepare import built
 from ..recipe import Recipe
+from ..transforms.prune_depth import blocks_of, divergence, shallower
 from ..transforms.prune_groups import groups_of
 from ..transforms.prune_importance import BLIND, MEASURES, Scores
 from ..transforms.prune_narrow import Group
@@ -25,6 +26,7 @@ class Study:
     """What is known of the whole model. refused: modules that stay as they are, and why.
 
     images: what importance and rebuilding look at, and as many others to judge the latter by.
+    blocks: that can be left out, and what each then costs of the answers to the first of these.
     """
 
     recipe: Recipe
@@ -34,6 +36,7 @@ class Study:
     scores: Scores
     lessons: Lessons | None
     images: tuple[Tensor, Tensor] | None
+    blocks: dict[str, float]
 
 
 def study(
@@ -66,5 +69,15 @@ def study(
         shown = list(zip(images[0].split(1), labels, strict=True))
     watch("model", f"{importance} of {sum(g.units for g in groups)} units")
     scores = MEASURES[importance](model.module, groups, shown)
+    blocks = lost_without(model, images[0]) if images else {}
     watch("model", "done")
-    return Study(recipe, model, tuple(groups), refused, scores, lessons, images)
+    return Study(recipe, model, tuple(groups), refused, scores, lessons, images, blocks)
+
+
+def lost_without(model: Model, images: Tensor) -> dict[str, float]:
+    """By block that can be left out: what the answers differ without it, in nats an image."""
+    net = model.module
+    return {
+        block: divergence(shallower(net, [block]), net, images)
+        for block in blocks_of(net, model.inputs)
+    }

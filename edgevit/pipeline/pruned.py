@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import Any, Self
@@ -10,12 +10,14 @@ from typing import Any, Self
 import numpy as np
 
 from ..converters.artifact import Artifact
+from ..converters.target import TARGETS
 from ..errors import InputError
+from ..lookup import lookup
 from ..page import page as html
 from ..profiles.compare import Ratio
 from ..profiles.report.bars import Bar, bars
 from ..profiles.report.html import STYLE
-from ..recipe import Recipe
+from ..recipe import BUDGET, Recipe
 from ..staging import write_text
 
 NEAR = 0.05  # how far from the budget the measured latency may be
@@ -23,27 +25,34 @@ NEAR = 0.05  # how far from the budget the measured latency may be
 
 @dataclass(frozen=True)
 class Budget:
-    """of: "latency", "macs" or "params". share: of the whole model's; or else a latency."""
+    """of: "latency", "macs" or "params". share: of the whole model's; or else a latency.
+
+    target: whose runtime is meant, where the budget says so.
+    """
 
     of: str
     share: float | None
     seconds: float | None = None
+    target: str | None = None
 
     @classmethod
     def parse(cls, word: str) -> Self:
-        """ "0.6x", "latency=0.6x", "latency=8ms", "macs=0.5x", "params=0.5x"."""
-        found = re.fullmatch(r"(?:(latency|macs|params)=)?(\d*\.?\d+)(x|ms)", word)
-        of, number, unit = found.groups() if found else (None, "", "")
+        """ "0.6x", "latency=0.6x", "latency=8ms@tflite", "macs=0.5x", "params=0.5x"."""
+        found = re.fullmatch(rf"{BUDGET}(?:@(\w+))?", word)
+        of, number, unit, target = found.groups() if found else (None, "", "", None)
         of = of or "latency"
+        if target:
+            lookup("target", target, TARGETS)
         if not found or (unit == "ms" and of != "latency"):
             raise InputError(
                 f"the budget {word!r} is none: latency=0.6x (or 0.6x), latency=8ms, macs=0.5x or "
-                "params=0.5x"
+                "params=0.5x, behind any of them @onnx or another target"
             )
         value = float(number)
         if unit == "x" and not 0 < value < 1:
             raise InputError(f"the budget {word!r} is to lie between 0 and 1 of the whole model")
-        return cls(of, value, None) if unit == "x" else cls(of, None, value / 1e3)
+        share, seconds = (value, None) if unit == "x" else (None, value / 1e3)
+        return cls(of, share, seconds, target)
 
     @property
     def amount(self) -> str:
@@ -55,12 +64,13 @@ class Budget:
         return f"{self.of}{self.amount}"
 
     def __str__(self) -> str:
-        return f"{self.of}={self.amount}"
+        return f"{self.of}={self.amount}" + (f"@{self.target}" if self.target else "")
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """recipe: of the pruned weights. asked, got: parts of the whole one's latency, MACs or weights.
+    """recipe: of the pruned weights, for `target`. asked, got: parts of what the whole model takes
+    of the budget's kind.
 
     widths: channels that a layer writes, [before, now]. faster: measured beside the whole one,
     where the runtime is here. macs, params: parts that stay. The classes of the pictures held out:
@@ -68,6 +78,7 @@ class Pruned:
     """
 
     budget: Budget
+    target: str
     recipe: Recipe
     artifact: Artifact
     asked: float
@@ -76,7 +87,6 @@ class Pruned:
     macs: float
     params: float
     widths: dict[str, list[int]]
-    rebuilt: bool
     whole: np.ndarray | None
     before: np.ndarray | None
     after: np.ndarray | None
@@ -85,6 +95,10 @@ class Pruned:
     @property
     def met(self) -> bool:
         return abs(self.got / self.asked - 1) <= NEAR
+
+    def taken(self, recipe: Recipe) -> Recipe:
+        """Another recipe of the same model, with these weights."""
+        return replace(recipe, weights=self.recipe.weights, pretrained=False)
 
     def right(self, answers: np.ndarray | None) -> float | None:
         """Share of the pictures held out: right, or where nobody knows, as the whole model says."""
@@ -95,6 +109,7 @@ class Pruned:
         named = {"whole": self.whole, "pruned": self.before, "trained": self.after}
         return {
             "budget": str(self.budget),
+            "target": self.target,
             "asked": self.asked,
             "got": self.got,
             "met": self.met,
@@ -102,7 +117,6 @@ class Pruned:
             "macs": self.macs,
             "params": self.params,
             "widths": self.widths,
-            "rebuilt": self.rebuilt,
             "labelled": self.truth is not None,
             "accuracy": {name: self.right(answers) for name, answers in named.items()},
             "weights": self.recipe.weights,

@@ -48,12 +48,22 @@ class Layer:
 
 
 class Costs:
-    """What any widths cost, by the layers' curves."""
+    """What any widths cost, by the layers' curves. gone: blocks of `net` that are left out.
 
-    def __init__(self, net: nn.Module, groups: Sequence[Group], layers: Sequence[Layer]) -> None:
+    most: with all units that `groups` have.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        groups: Sequence[Group],
+        layers: Sequence[Layer],
+        gone: Sequence[str] = (),
+    ) -> None:
         shapes = {name: t.shape for name, t in net.state_dict().items()}
+        left = {name for name in shapes if not any(name.startswith(f"{b}.") for b in gone)}
         self.units = {g.name: g.units for g in groups}
-        self.layers = layers
+        self.layers = [la for la in layers if not la.tensors or not left.isdisjoint(la.tensors)]
         # Of each tensor, by axis: which groups take how much of it for each unit.
         axes: dict[str, dict[int, list[tuple[str, float]]]] = {name: {} for name in shapes}
         for group in groups:
@@ -61,13 +71,15 @@ class Costs:
                 part = len(cut.rows[0]) / shapes[cut.tensor][cut.axis]
                 axes[cut.tensor].setdefault(cut.axis, []).append((group.name, part))
         self._tensors = [
-            [(shapes[t].numel(), [*axes[t].values()]) for t in layer.tensors] for layer in layers
+            [(shapes[t].numel(), [*axes[t].values()]) for t in layer.tensors if t in left]
+            for layer in self.layers
         ]
-        self._numbers = [sum(size for size, _ in tensors) for tensors in self._tensors]
+        self._numbers = [sum(shapes[t].numel() for t in layer.tensors) for layer in self.layers]
         self.touched: dict[str, list[int]] = {name: [] for name in self.units}
         for i, tensors in enumerate(self._tensors):
             for name in {name for _, cuts in tensors for cut in cuts for name, _ in cut}:
                 self.touched[name].append(i)
+        self.most = self.of(self.units)
 
     def of(self, kept: Mapping[str, int], layers: Sequence[int] | None = None) -> float:
         """Seconds (or what the curves are of) with so many units of each group; of some layers."""

@@ -4,7 +4,7 @@ attention    qkv.weight rows [3, H, d]   ┐ head h of all of these is one unit;
              proj.weight columns [H, d]  ┘ takes channels out of heads, and view() fails
 modulation   fc1.weight rows [r, C]      ┐ channel c of the context meets r values; it takes
              context g's rows [C]        ┘ both for unrelated
-merging      norm, reduction [4, C]      ── channel c of the map meets 4 places; it takes one, or others
+merging      norm, reduction [4, C]      ── channel c meets 4 places; it takes one, or others
 """
 
 from collections.abc import Iterator

@@ -24,9 +24,11 @@ class _Reached(Exception):
 
 def rebuild(pruned: nn.Module, whole: nn.Module, kept: Kept, images: Tensor) -> None:
     """Set the weights, and biases where there are any, of `pruned`. images: [N, C, H, W]."""
-    gone = gone_of(kept)
+    gone, layers = gone_of(kept), dict(pruned.named_modules())
     for path, (places, aim) in _written(whole, images).items():
-        layer: Any = pruned.get_submodule(path)
+        if path not in layers:  # of a block left out
+            continue
+        layer: Any = layers[path]
         rows = [
             i for i in range(aim.shape[1]) if i not in gone.get(f"{path}.weight", {}).get(0, ())
         ]

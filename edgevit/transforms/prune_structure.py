@@ -1,7 +1,7 @@
 """What a pruned model is, so that its weights need no pickle: JSON that goes with them.
 
 Besides the shapes of its weights a pruned model differs from the whole one only in numbers that its
-modules count by; `restructured` makes the one of the other.
+modules count by, and blocks left out; `restructured` makes the one of the other.
 """
 
 import copy
@@ -16,7 +16,13 @@ from .prune_narrow import follows, put
 
 
 def structure(net: nn.Module, whole: nn.Module) -> str:
-    """What `net` differs in from `whole`, as JSON: shapes, and numbers that modules count by."""
+    """What `net` differs in from `whole`, as JSON: blocks, shapes, numbers that modules count."""
+    modules = dict(net.named_modules())
+    gone = [
+        path
+        for path, old in whole.named_modules()
+        if path in modules and type(modules[path]) is nn.Identity and type(old) is not nn.Identity
+    ]
     before = whole.state_dict()
     shapes = {
         name: [*tensor.shape]
@@ -24,12 +30,12 @@ def structure(net: nn.Module, whole: nn.Module) -> str:
         if tensor.shape != before[name].shape
     }
     counts = {}
-    for path, module in net.named_modules():
+    for path, module in modules.items():
         old, known = vars(whole.get_submodule(path)), follows(module)
         for name, value in vars(module).items():
             if type(value) is int and name not in known and value != old[name]:
                 counts[f"{path}.{name}".lstrip(".")] = value
-    return json.dumps({"shapes": shapes, "counts": counts})
+    return json.dumps({"gone": gone, "shapes": shapes, "counts": counts})
 
 
 def restructured(net: nn.Module, said: str) -> nn.Module:
@@ -38,9 +44,11 @@ def restructured(net: nn.Module, said: str) -> nn.Module:
     WeightsError for the structure of another model.
     """
     made = copy.deepcopy(net)
-    tensors = made.state_dict()
     try:
         read = json.loads(said)
+        for block in read.get("gone", ()):
+            made.set_submodule(block, nn.Identity(), strict=True)
+        tensors = made.state_dict()
         for name, shape in read["shapes"].items():
             old = tensors[name]
             fits = len(shape) == old.dim() and all(
@@ -62,9 +70,14 @@ def restructured(net: nn.Module, said: str) -> nn.Module:
 
 def widths(said: str, whole: nn.Module) -> dict[str, list[int]]:
     """By layer, channels written [before, now], of the convolutions and linear layers pruned."""
-    before = whole.state_dict()
-    found = {}
-    for name, shape in json.loads(said)["shapes"].items():
-        if len(shape) in (2, 4) and name.endswith(".weight") and shape[0] < len(before[name]):
-            found[name.removesuffix(".weight")] = [len(before[name]), shape[0]]
+    read, found = json.loads(said), {}
+    for path, layer in whole.named_modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            before, now = (
+                len(layer.weight),
+                read["shapes"].get(f"{path}.weight", layer.weight.shape),
+            )
+            gone = any(path.startswith(f"{block}.") for block in read["gone"])
+            if gone or now[0] < before:
+                found[path] = [before, 0 if gone else now[0]]
     return found

@@ -1,0 +1,72 @@
+"""Bench: where a pruned model is made a file and timed, and how."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..converters.artifact import Artifact
+from ..converters.target import check_host
+from ..errors import InputError, NotOnThisSystem, sound
+from ..profiles.compare import Ratio, ratio
+from ..recipe import Recipe
+from ..transforms.prune_budget import TILE
+from .convert import Limits, Watch, convert
+from .profile import item_of, session
+
+
+@dataclass(frozen=True)
+class Bench:
+    """out: the folder of all that is made. tile: channels that the kernels take at once."""
+
+    target: str
+    out: Path
+    tile: int = TILE
+    threads: int = 1
+    rounds: int = 30
+    limits: Limits = field(default_factory=Limits)
+    watch: Watch = lambda job, stage: None
+
+    def file(self, recipe: Recipe, out: Path) -> Artifact:
+        (made,) = convert(
+            recipe,
+            to=[self.target],
+            precisions=[recipe.precision],
+            out=out,
+            limits=self.limits,
+            watch=self.watch,
+        )
+        if made.artifact is None:
+            assert made.error
+            raise made.error
+        return made.artifact
+
+    def faster(self, base: Artifact, made: Artifact) -> Ratio | None:
+        """How many times as fast; None where the runtime is not here."""
+        try:
+            check_host(self.target)
+        except NotOnThisSystem:
+            return None
+        items = [item_of(base), item_of(made)]
+        before, after = sound(
+            session(
+                items, job="measure", watch=self.watch, threads=self.threads, rounds=self.rounds
+            )
+        )
+        return ratio(before, after)
+
+    def share(self, seconds: float, base: Artifact) -> float:
+        """A latency as a part of the whole model's."""
+        (run,) = sound(
+            session(
+                [item_of(base)],
+                job="measure",
+                watch=self.watch,
+                threads=self.threads,
+                rounds=self.rounds,
+            )
+        )
+        if seconds >= run.median_s:
+            raise InputError(
+                f"{base.path.name} takes {run.median_s * 1e3:.3g} ms here as it is: the budget of "
+                f"{seconds * 1e3:g} ms is met"
+            )
+        return seconds / run.median_s
