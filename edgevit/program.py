@@ -132,7 +132,7 @@ def export(module: nn.Module, inputs: Sequence[Tensor], *, name: str) -> Program
             outputs = outputs_of(module, inputs)
     except Exception as e:
         shapes = ", ".join(str(list(t.shape)) for t in inputs)
-        raise InputError(f"{name} does not run on inputs {shapes}: {_reason(e)}{_line(e)}") from e
+        raise InputError(f"{name} does not run on inputs {shapes}: {_reason(e)}{line_of(e)}") from e
     if not outputs:
         raise InputError(f"{name} returns no tensor; a model to convert returns at least one")
     try:
@@ -140,7 +140,7 @@ def export(module: nn.Module, inputs: Sequence[Tensor], *, name: str) -> Program
             warnings.simplefilter("ignore")
             exported = torch.export.export(module, tuple(inputs))
     except Exception as e:
-        raise ExportError(f"torch.export refuses {name}{_line(e)}: {_reason(e)}") from e
+        raise ExportError(f"torch.export refuses {name}{line_of(e)}: {_reason(e)}") from e
     names = [n for n in exported.graph_signature.user_inputs if isinstance(n, str)]
     labels = ["output"] if len(outputs) == 1 else [f"output_{i}" for i in range(len(outputs))]
     facts = Facts(
@@ -181,7 +181,7 @@ def _reason(e: BaseException) -> str:
     return lines[0][:300] if lines else type(e).__name__
 
 
-def _line(e: BaseException) -> str:
+def line_of(e: BaseException) -> str:
     """ " at FILE:LINE (`code`)": the innermost frame of the user's own code in the traceback."""
     own = str(Path(__file__).parent) + os.sep
     at: BaseException | None = e

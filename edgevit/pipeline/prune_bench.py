@@ -7,6 +7,7 @@ from ..converters.artifact import Artifact
 from ..converters.target import check_host
 from ..errors import InputError, NotOnThisSystem, sound
 from ..profiles.compare import Ratio, ratio
+from ..profiles.run import Run
 from ..recipe import Recipe
 from ..transforms.prune_budget import TILE
 from .convert import Limits, Watch, convert
@@ -45,28 +46,26 @@ class Bench:
             check_host(self.target)
         except NotOnThisSystem:
             return None
-        items = [item_of(base), item_of(made)]
-        before, after = sound(
-            session(
-                items, job="measure", watch=self.watch, threads=self.threads, rounds=self.rounds
-            )
-        )
+        before, after = self._runs(base, made)
         return ratio(before, after)
 
     def share(self, seconds: float, base: Artifact) -> float:
         """A latency as a part of the whole model's."""
-        (run,) = sound(
-            session(
-                [item_of(base)],
-                job="measure",
-                watch=self.watch,
-                threads=self.threads,
-                rounds=self.rounds,
-            )
-        )
+        (run,) = self._runs(base)
         if seconds >= run.median_s:
             raise InputError(
                 f"{base.path.name} takes {run.median_s * 1e3:.3g} ms here as it is: the budget of "
                 f"{seconds * 1e3:g} ms is met"
             )
         return seconds / run.median_s
+
+    def _runs(self, *files: Artifact) -> list[Run]:
+        return sound(
+            session(
+                [item_of(file) for file in files],
+                job="measure",
+                watch=self.watch,
+                threads=self.threads,
+                rounds=self.rounds,
+            )
+        )

@@ -19,6 +19,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from edgevit.errors import InputError
+from edgevit.program import within
 
 from .prune_narrow import Group
 
@@ -61,7 +62,7 @@ class Costs:
         gone: Sequence[str] = (),
     ) -> None:
         shapes = {name: t.shape for name, t in net.state_dict().items()}
-        left = {name for name in shapes if not any(name.startswith(f"{b}.") for b in gone)}
+        left = {name for name in shapes if not any(within(name, b) for b in gone)}
         self.units = {g.name: g.units for g in groups}
         self.layers = [la for la in layers if not la.tensors or not left.isdisjoint(la.tensors)]
         # Of each tensor, by axis: which groups take how much of it for each unit.

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgevit.program import outputs_of
+from edgevit.program import outputs_of, within
 
 from .prune_narrow import Group
 
@@ -49,11 +49,9 @@ def blocks_of(net: nn.Module, inputs: Sequence[Tensor]) -> list[str]:
         for hook in hooks:
             hook.remove()
     once = [path for path in members if found.count(path) == 1]
-    return [path for path in once if not any(_inside(other, [path]) for other in once)]
-
-
-def _inside(name: str, blocks: Collection[str]) -> bool:
-    return any(name.startswith(f"{block}.") for block in blocks)
+    return [
+        path for path in once if not any(within(other, path) for other in once if other != path)
+    ]
 
 
 def shallower(net: nn.Module, gone: Collection[str]) -> nn.Module:
@@ -68,8 +66,8 @@ def left_of(groups: Sequence[Group], gone: Collection[str]) -> list[Group]:
     """The groups of the shallower model."""
     left = []
     for group in groups:
-        cuts = tuple(c for c in group.cuts if not _inside(c.tensor, gone))
-        counts = tuple(c for c in group.counts if not _inside(f"{c[0]}.", gone))
+        cuts = tuple(c for c in group.cuts if not any(within(c.tensor, b) for b in gone))
+        counts = tuple(c for c in group.counts if not any(within(c[0], b) for b in gone))
         if cuts:
             left.append(replace(group, cuts=cuts, counts=counts))
     return left

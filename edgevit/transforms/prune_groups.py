@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from edgevit.errors import InputError
-from edgevit.program import outputs_of
+from edgevit.program import line_of, outputs_of
 
 from .prune_layouts import laid_out, repeats
 from .prune_narrow import Cut, Group, gone_of, without
@@ -125,7 +125,9 @@ def _traced(net: nn.Module, inputs: Sequence[Tensor]) -> Iterator[Group]:
             graph = DependencyGraph().build_dependency(net, example_inputs=[*inputs], verbose=False)
             all_of = list(graph.get_all_groups(root_module_types=(nn.Conv2d, nn.Linear)))
     except Exception as e:
-        raise InputError(f"what hangs together cannot be traced: {_first_line(e)}") from e
+        raise InputError(
+            f"what hangs together cannot be traced{line_of(e)}: {_first_line(e)}"
+        ) from e
     paths = {id(m): path for path, m in net.named_modules()}
     own = {id(p): path for path, p in net.named_parameters()}
     axes = {id(p): axis for p, axis in graph.unwrapped_parameters}

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from edgevit.errors import WeightsError
+from edgevit.program import within
 
 from .prune_narrow import follows, put
 
@@ -77,7 +78,7 @@ def widths(said: str, whole: nn.Module) -> dict[str, list[int]]:
                 len(layer.weight),
                 read["shapes"].get(f"{path}.weight", layer.weight.shape),
             )
-            gone = any(path.startswith(f"{block}.") for block in read["gone"])
+            gone = any(within(path, block) for block in read["gone"])
             if gone or now[0] < before:
                 found[path] = [before, 0 if gone else now[0]]
     return found

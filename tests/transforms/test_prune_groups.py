@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 from torch_pruning import DependencyGraph
 
 from edgevit import models
+from edgevit.errors import InputError
 from edgevit.models.efficientmod import Modulation
 from edgevit.transforms import prune_groups
 from edgevit.transforms.prune_groups import groups_of
@@ -123,3 +125,22 @@ def test_a_group_that_lacks_a_member_or_mixes_units_does_not_hold():
     for rows in (last.rows[1:] + last.rows[:1], last.rows[2:] + last.rows[:2]):
         turned = replace(last, rows=rows)
         assert "something else" in wrong(replace(group, cuts=(*group.cuts[:-1], turned)))
+
+
+class Writing(nn.Module):
+    """It runs, and nothing can be traced through it."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(4, 8)
+
+    def forward(self, x):
+        self.a.bias.mul_(1.0)  # here
+        return self.a(x)
+
+
+def test_what_cannot_be_traced_names_the_line():
+    lines = Path(__file__).read_text().splitlines()
+    line = next(i for i, text in enumerate(lines, 1) if text.endswith("  # here"))
+    with pytest.raises(InputError, match=rf"traced at .*groups.py:{line} .*in-place operation"):
+        groups_of(Writing().eval(), (torch.randn(2, 4),))
