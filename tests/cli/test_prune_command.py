@@ -195,6 +195,8 @@ def test_an_operator_belongs_to_the_layer_that_it_was_folded_into(folder):
     [
         (["--budget", "fast"], "the budget 'fast' is none"),
         (["--budget", "macs=8ms"], "the budget 'macs=8ms' is none"),
+        (["--budget", "2:4"], "zeros among the weights make no file faster"),
+        (["--budget", "sparsity=0.8"], "take channels out"),
         (["--budget", "1.5x"], "is to lie between 0 and 1"),
         (["--budget", "macs=0.01x"], "the narrowest widths take"),
         (["--budget", "macs=0.5x@phone"], "phone"),
