@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from . import sandbox
-from .errors import ChildError, WeightsError
+from .errors import ChildError, WeightsError, first_line
 
 # Under what a checkpoint keeps its weights, in the order of preference; an average comes last.
 KEYS = ("state_dict", "model", "model_state_dict", "module", "state_dict_ema", "model_ema", "ema")
@@ -57,7 +57,7 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = load_file(file)
     except Exception as e:  # the format's own error, or that of torch for a dtype it lacks
         raise WeightsError(
-            f"weights {file} is truncated or damaged ({_line(e)}); copy or download it again"
+            f"weights {file} is truncated or damaged ({first_line(e)}); copy or download it again"
         ) from None
     if not tensors:
         raise WeightsError(f"weights {file} holds no tensors; save the model's state_dict()")
@@ -94,7 +94,7 @@ def unpickle(file: str, to: str) -> None:
                 "safetensors.torch.save_model(model, 'weights.safetensors')"
             ) from None
         raise WeightsError(
-            f"weights {file} is truncated or damaged ({_line(e)}); copy or download it again"
+            f"weights {file} is truncated or damaged ({first_line(e)}); copy or download it again"
         ) from None
     tensors = _find(content)
     if not tensors:
@@ -115,7 +115,3 @@ def _find(content: Any) -> dict[str, Tensor]:
         for k, v in content.items()
         if isinstance(k, str) and isinstance(v, Tensor) and v.layout == torch.strided
     }
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:150]

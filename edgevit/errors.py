@@ -108,3 +108,8 @@ def by_name(name: str) -> type[EdgevitError] | None:
             return kind
         kinds += kind.__subclasses__()
     return None
+
+
+def first_line(error: Exception) -> str:
+    """What it says, at most 200 letters of its first line; or else what it is."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from edgevit.errors import InputError, UnknownName
+from edgevit.errors import InputError, UnknownName, first_line
 from edgevit.lookup import unknown
 from edgevit.preprocess import Preprocess
 
@@ -157,11 +157,11 @@ def _create(timm_name: str, asked: Asked) -> "nn.Module":
     except Exception as e:  # a download fails with the errors of whatever library fetched it
         if asked.pretrained:
             raise InputError(
-                f"the pretrained weights of {timm_name} could not be fetched ({_line(e)}); "
+                f"the pretrained weights of {timm_name} could not be fetched ({first_line(e)}); "
                 "check the network, or give a file with --weights FILE"
             ) from None
         said = f"input_size={asked.input_size}, num_classes={asked.num_classes}"
-        raise InputError(f"timm cannot build {timm_name} with {said}: {_line(e)}") from None
+        raise InputError(f"timm cannot build {timm_name} with {said}: {first_line(e)}") from None
     return module
 
 
@@ -184,12 +184,8 @@ def try_forward(
             module.eval()(*inputs)
     except Exception as e:
         raise InputError(
-            f"{name} refuses an input of {input_size}×{input_size} ({_line(e)}); "
+            f"{name} refuses an input of {input_size}×{input_size} ({first_line(e)}); "
             "leave input_size out for the model's own"
         ) from None
     finally:
         module.train(training)
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

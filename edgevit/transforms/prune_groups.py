@@ -11,9 +11,7 @@ computes with their numbers set to zero.
 """
 
 import copy
-import warnings
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -21,11 +19,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from edgevit.errors import InputError
-from edgevit.program import line_of, outputs_of
+from edgevit.errors import first_line
+from edgevit.program import outputs_of
 
-from .prune_layouts import laid_out, repeats
-from .prune_narrow import Cut, Group, gone_of, without
+from .prune_layouts import laid_out
+from .prune_narrow import Group, gone_of, without
+from .prune_trace import traced
 
 CLOSE = 1e-9  # of the largest output, in float64
 
@@ -42,9 +41,9 @@ def groups_of(net: nn.Module, inputs: Sequence[Tensor]) -> tuple[list[Group], di
     refused: dict[str, str] = {}
     given = laid_out(net)
     claimed = {(c.tensor, c.axis) for g in given for c in g.cuts}
-    traced = [g for g in _traced(net, inputs) if not _touches(g, claimed)]
+    others = [g for g in traced(net, inputs) if not _touches(g, claimed)]
     order = {path: i for i, (path, _) in enumerate(net.named_modules())}
-    for group in sorted([*given, *traced], key=lambda g: order[g.name]):
+    for group in sorted([*given, *others], key=lambda g: order[g.name]):
         if group.units < 2:
             continue
         why = _wrong(exact, group, arguments, whole)
@@ -103,7 +102,7 @@ def _wrong(net: nn.Module, group: Group, inputs: Sequence[Tensor], whole: Tensor
         try:
             (found, *_) = outputs_of(without(net, [(group, half)]), inputs)
         except Exception as e:  # whatever the model's own code raises
-            return f"with fewer of them it does not run ({_first_line(e)})"
+            return f"with fewer of them it does not run ({first_line(e)})"
         if found.shape != whole.shape:
             return ""
         with _Masked(masked, group, half):
@@ -114,83 +113,5 @@ def _wrong(net: nn.Module, group: Group, inputs: Sequence[Tensor], whole: Tensor
     return None
 
 
-def _traced(net: nn.Module, inputs: Sequence[Tensor]) -> Iterator[Group]:
-    """What torch-pruning finds, each convolution and linear layer being a root once."""
-    from torch_pruning import DependencyGraph
-
-    net = copy.deepcopy(net).requires_grad_(True)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            graph = DependencyGraph().build_dependency(net, example_inputs=[*inputs], verbose=False)
-            all_of = list(graph.get_all_groups(root_module_types=(nn.Conv2d, nn.Linear)))
-    except Exception as e:
-        raise InputError(
-            f"what hangs together cannot be traced{line_of(e)}: {_first_line(e)}"
-        ) from e
-    paths = {id(m): path for path, m in net.named_modules()}
-    own = {id(p): path for path, p in net.named_parameters()}
-    axes = {id(p): axis for p, axis in graph.unwrapped_parameters}
-    again = repeats(net)
-    for items in all_of:
-        cuts: dict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
-        root = paths[id(items[0].dep.target.module)]
-        for item in items.items:
-            module, pairs = (
-                item.dep.target.module,
-                list(zip(item.idxs, item.root_idxs, strict=True)),
-            )
-            if isinstance(module, nn.Parameter):
-                cuts[own[id(module)], axes[id(module)]] += pairs
-            elif id(module) in paths:  # the rest only moves numbers
-                reads = graph.is_in_channel_pruning_fn(item.dep.handler)
-                for place in _tensors(module, paths[id(module)], reads=reads):
-                    cuts[place] += pairs
-        for place in cuts.keys() & again.keys():
-            long = net.get_parameter(place[0]).shape[place[1]]
-            cuts[place] = [(i, i % again[place]) for i in range(long)]
-        yield _joined(root, cuts)
-
-
-def _tensors(module: nn.Module, path: str, *, reads: bool) -> Iterator[tuple[str, int]]:
-    """The axes of a layer's tensors that count the channels it reads, or writes."""
-    depthwise = isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1
-    inner = reads and isinstance(module, nn.Conv2d | nn.Linear) and not depthwise
-    tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
-    for name, tensor in tensors:
-        if tensor.dim() and not (inner and name != "weight"):
-            yield f"{path}.{name}" if path else name, int(inner)
-
-
-def _joined(name: str, cuts: dict[tuple[str, int], list[tuple[int, int]]]) -> Group:
-    """Channels of the root that share a place anywhere are one unit."""
-    head = {root: root for pairs in cuts.values() for _, root in pairs}
-
-    def first(i: int) -> int:
-        while head[i] != i:
-            i = head[i]
-        return i
-
-    for pairs in cuts.values():
-        at: dict[int, int] = {}
-        for place, root in pairs:
-            if place in at:
-                a, b = sorted((first(at[place]), first(root)))
-                head[b] = a
-            at[place] = root
-    order = {unit: u for u, unit in enumerate(sorted({first(i) for i in head}))}
-    made = []
-    for (tensor, axis), pairs in cuts.items():
-        rows: list[set[int]] = [set() for _ in order]
-        for place, root in pairs:
-            rows[order[first(root)]].add(place)
-        made.append(Cut(tensor, axis, tuple(tuple(sorted(row)) for row in rows)))
-    return Group(name, tuple(made))
-
-
 def _touches(group: Group, claimed: set[tuple[str, int]]) -> bool:
     return any((cut.tensor, cut.axis) in claimed for cut in group.cuts)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:120]

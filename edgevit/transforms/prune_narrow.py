@@ -93,14 +93,22 @@ def put(net: nn.Module, name: str, tensor: Tensor) -> None:
     old: Any = getattr(module, own)
     parameter = isinstance(old, nn.Parameter)
     setattr(module, own, nn.Parameter(tensor, old.requires_grad) if parameter else tensor)
-    if own == "weight" and isinstance(module, nn.Conv2d) and module.groups > 1:  # depthwise
-        module.groups = module.in_channels = module.out_channels = tensor.shape[0]
+    if own == "weight" and isinstance(module, nn.Conv2d) and (m := multiplier(module)):
+        module.groups = module.in_channels = tensor.shape[0] // m
+        module.out_channels = tensor.shape[0]
     elif own == "weight":
         for axis, attribute in _kept(module).items():
             setattr(module, attribute, tensor.shape[axis])
     for attribute, value in [*vars(module).items()]:  # a layer norm's normalized_shape
         if old.dim() == 1 and type(value) is tuple and [v for v in value if v != 1] == [len(old)]:
             setattr(module, attribute, tuple(len(tensor) if v != 1 else 1 for v in value))
+
+
+def multiplier(module: nn.Module) -> int:
+    """How many channels a depthwise convolution writes for each that it reads; 0 for all else."""
+    if not isinstance(module, nn.Conv2d) or not module.groups == module.in_channels > 1:
+        return 0
+    return module.out_channels // module.in_channels
 
 
 def _kept(module: nn.Module) -> dict[int, str]:

@@ -25,6 +25,7 @@ FAMILIES = [
     ("deit_tiny", 32),
     ("timm:convnext_atto", 32),
     ("timm:poolformer_s12", 64),
+    ("fastvit_t8", 64),
     ("timm:swin_s3_tiny_224", 224),
 ]
 
@@ -83,6 +84,29 @@ def test_merged_positions_where_the_library_takes_others():
     assert refused == {}
     (merged,) = [c for c in found[0].cuts if c.tensor == "1.reduction.weight"]
     assert merged.rows[:2] == ((0, 8, 16, 24), (1, 9, 17, 25))
+
+
+def test_two_written_for_each_channel_read_where_the_library_takes_them_for_unrelated():
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 1),
+        nn.Conv2d(8, 16, 3, groups=8),
+        nn.BatchNorm2d(16),
+        nn.Conv2d(16, 48, 3, groups=16),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(48, 5),
+    ).eval()
+    x = torch.randn(1, 3, 5, 5)
+    (group,), refused = groups_of(net, (x,))
+    assert (refused, group.units) == ({}, 8)
+    rows = {c.tensor: c.rows[1] for c in group.cuts}
+    assert rows["0.weight"] == (1,)
+    assert rows["2.running_mean"] == (2, 3)
+    assert rows["6.weight"] == (6, 7, 8, 9, 10, 11)
+    narrow = without(net, [(group, [0, 2, 5])])
+    assert (narrow[1].groups, narrow[3].groups, narrow[3].out_channels) == (3, 6, 18)
+    assert narrow(x).shape == (1, 5)
 
 
 class Fixed(nn.Module):

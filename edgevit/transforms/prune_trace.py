@@ -1,0 +1,109 @@
+"""Groups as torch-pruning's dependency graph has them, each root's channels in units."""
+
+import copy
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from edgevit.errors import InputError, first_line
+from edgevit.program import line_of
+
+from .prune_layouts import repeats
+from .prune_narrow import Cut, Group, multiplier
+
+_Channel = tuple[int, int]  # which group's root, and which channel of it
+_Cuts = dict[tuple[str, int], list[tuple[int, _Channel]]]  # by tensor, axis: places, whose they are
+
+
+def traced(net: nn.Module, inputs: Sequence[Tensor]) -> Iterator[Group]:
+    """Each convolution and linear layer is a root once.
+
+    InputError for a net through which no gradients can be traced.
+    """
+    from torch_pruning import DependencyGraph
+
+    net = copy.deepcopy(net).requires_grad_(True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            graph = DependencyGraph().build_dependency(net, example_inputs=[*inputs], verbose=False)
+            all_of = list(graph.get_all_groups(root_module_types=(nn.Conv2d, nn.Linear)))
+    except Exception as e:
+        raise InputError(
+            f"what hangs together cannot be traced{line_of(e)}: {first_line(e)}"
+        ) from e
+    paths = {id(m): path for path, m in net.named_modules()}
+    found = {
+        i: (paths[id(items[0].dep.target.module)], _cuts(net, graph, items, i))
+        for i, items in enumerate(all_of)
+    }
+    # What a convolution writes m of for each channel that it reads hangs together with that.
+    for path, module in net.named_modules():
+        if multiplier(module) > 1:
+            one, *others = [i for i, (_, cuts) in found.items() if (f"{path}.weight", 0) in cuts]
+            for other in others:
+                for place, pairs in found.pop(other)[1].items():
+                    found[one][1][place] += pairs
+    for root, cuts in found.values():
+        yield _joined(root, cuts)
+
+
+def _cuts(net: nn.Module, graph: Any, items: Any, group: int) -> _Cuts:
+    paths = {id(m): path for path, m in net.named_modules()}
+    own = {id(p): path for path, p in net.named_parameters()}
+    axes = {id(p): axis for p, axis in graph.unwrapped_parameters}
+    cuts: _Cuts = defaultdict(list)
+    for item in items.items:
+        module = item.dep.target.module
+        pairs = [(i, (group, unit)) for i, unit in zip(item.idxs, item.root_idxs, strict=True)]
+        if isinstance(module, nn.Parameter):
+            cuts[own[id(module)], axes[id(module)]] += pairs
+        elif id(module) in paths:  # the rest only moves numbers
+            reads, m = graph.is_in_channel_pruning_fn(item.dep.handler), multiplier(module)
+            if reads and m > 1:
+                pairs = [(m * i + k, unit) for i, unit in pairs for k in range(m)]
+            for place in _tensors(module, paths[id(module)], reads=reads):
+                cuts[place] += pairs
+    for place, channels in repeats(net).items():
+        if place in cuts:
+            long = net.get_parameter(place[0]).shape[place[1]]
+            cuts[place] = [(at, (group, at % channels)) for at in range(long)]
+    return cuts
+
+
+def _tensors(module: nn.Module, path: str, *, reads: bool) -> Iterator[tuple[str, int]]:
+    """The axes of a layer's tensors that count the channels it reads, or writes."""
+    inner = reads and isinstance(module, nn.Conv2d | nn.Linear) and not multiplier(module)
+    tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+    for name, tensor in tensors:
+        if tensor.dim() and not (inner and name != "weight"):
+            yield f"{path}.{name}" if path else name, int(inner)
+
+
+def _joined(name: str, cuts: _Cuts) -> Group:
+    """Channels that share a place anywhere are one unit."""
+    head = {root: root for pairs in cuts.values() for _, root in pairs}
+
+    def first(i: _Channel) -> _Channel:
+        while head[i] != i:
+            i = head[i]
+        return i
+
+    for pairs in cuts.values():
+        at: dict[int, _Channel] = {}
+        for place, root in pairs:
+            if place in at:
+                a, b = sorted((first(at[place]), first(root)))
+                head[b] = a
+            at[place] = root
+    order = {unit: u for u, unit in enumerate(sorted({first(i) for i in head}))}
+    made = []
+    for (tensor, axis), pairs in cuts.items():
+        rows: list[set[int]] = [set() for _ in order]
+        for place, root in pairs:
+            rows[order[first(root)]].add(place)
+        made.append(Cut(tensor, axis, tuple(tuple(sorted(row)) for row in rows)))
+    return Group(name, tuple(made))
