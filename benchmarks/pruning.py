@@ -36,10 +36,11 @@ from edgevit.pipeline.prune_study import Study, lost_without
 from edgevit.pipeline.pruned import Budget
 from edgevit.prepare import built
 from edgevit.profiles.compare import ratio
-from edgevit.program import counting, outputs_of
+from edgevit.program import outputs_of
 from edgevit.recipe import Recipe
 from edgevit.template import sharing
 from edgevit.transforms.finetune import finetune
+from edgevit.transforms.prune_counts import size
 from edgevit.transforms.prune_groups import groups_of
 from edgevit.transforms.prune_importance import MEASURES
 
@@ -48,9 +49,7 @@ OURS, THEIRS = "edgevit", {"torch-pruning": None, "torch-pruning, eights": 8}
 
 
 def macs_of(net: nn.Module, model: Model) -> int:
-    with counting() as flops:
-        outputs_of(net, model.inputs)
-    return flops.get_total_flops() // 2
+    return size(net, model.inputs, "macs")
 
 
 def by_the_library(model: Model, ratio_: float, tile: int | None) -> nn.Module:
@@ -118,7 +117,9 @@ def measured(
         model.module, groups, list(zip(seen.split(1), labels.split(1), strict=True))
     )
     blocks = lost_without(model, seen)
-    study = Study(recipe, model, tuple(groups), refused, scores, None, (seen, others), blocks)
+    study = Study(
+        recipe, model, tuple(groups), refused, scores, None, (seen, others), blocks, "fisher"
+    )
 
     def rights(net: nn.Module) -> np.ndarray:
         with torch.no_grad():

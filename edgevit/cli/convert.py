@@ -96,6 +96,7 @@ def command(
     from ..converters.target import calibrates
     from ..pipeline.convert import Limits, as_json, convert
     from ..pipeline.pays import leave, pays
+    from ..pipeline.prune_bench import Bench
     from .prune import budgets_table, prune_each, refuse_missed
     from .tables import conversions
 
@@ -131,7 +132,9 @@ def command(
         }
         runs, rows = [(asked, to, out)], []
         if budget:
-            rows = prune_each(asked, budget, data, epochs, to, out, settings["limits"], watch)
+            shared = {"force": force, "limits": settings["limits"], "watch": watch}
+            benches = [Bench(target, out, **shared) for target in to]
+            rows = prune_each(screen, asked, budget, data, epochs, benches)
             runs = [(r.taken(asked), (r.target,), r.artifact.path.parent) for r in rows]
         outcomes, found = [], []
         for one, targets, place in runs:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import InputError
+from ..errors import EdgevitError, InputError
 from ..recipe import Recipe
 from .choices import TARGET_NAMES, UNCALIBRATED, ModelName, of_a_model
 from .screen import Screen, screened
@@ -15,8 +15,8 @@ from .screen import Screen, screened
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..pipeline.make import Watch
-    from ..pipeline.prepared import Limits
+    from ..pipeline.prune_bench import Bench
+    from ..pipeline.prune_study import Study
     from ..pipeline.pruned import Pruned
 
 NONE = 3  # what the command ends with: a budget is not met by the file
@@ -93,10 +93,8 @@ def command(
         raise InputError("--epochs needs --data with pictures to train on")
     pictures = pictures_in(data, "--data") if data else []
     with screen.progress() as watch:
-        found = study(Recipe(model=model, **recipe), pictures, importance=importance, watch=watch)
-        rows = []
-        for budget in asked:
-            bench = Bench(
+        benches = [
+            Bench(
                 budget.target or to,
                 out,
                 tile=tile,
@@ -105,41 +103,63 @@ def command(
                 limits=Limits(timeout_s=timeout),
                 watch=lambda job, stage, b=budget: watch(f"{b}, {job}", stage),  # type: ignore[misc]
             )
-            rows.append(prune(found, budget, bench, epochs=epochs, rate=rate))
+            for budget in asked
+        ]
+        for budget, bench in zip(asked, benches, strict=True):
+            bench.ready(budget)
+        found = study(Recipe(model=model, **recipe), pictures, importance=importance, watch=watch)
+        rows: list[Pruned] = []
+        errors: list[EdgevitError] = []
+        for budget, bench in zip(asked, benches, strict=True):
+            try:
+                rows.append(prune(found, budget, bench, epochs=epochs, rate=rate))
+            except EdgevitError as e:  # of a sweep, the others still count
+                errors.append(e)
+    if not rows:
+        raise errors[0]
     if len(rows) == 1:
         screen.show(_widths(rows[0]))
     screen.show(budgets_table(rows), *(f"weights: {row.recipe.weights}" for row in rows))
-    for name, why in found.refused.items():
-        screen.note(f"{name} keeps its channels: {why}")
+    note_refused(screen, found)
     screen.json({"rows": [row.as_dict() for row in rows], "refused": found.refused})
     if html:
         page(html, f"{found.recipe.title}, pruned", rows)
         screen.note(f"page: {html}")
-    refuse_missed(screen, rows)
+    if not errors:
+        refuse_missed(screen, rows)
+    screen.end(errors)
 
 
 def prune_each(
+    screen: Screen,
     recipe: Recipe,
     budget: str,
     data: Path | None,
     epochs: int,
-    to: Sequence[str],
-    out: Path,
-    limits: "Limits",
-    watch: "Watch",
+    benches: "Sequence[Bench]",
 ) -> "list[Pruned]":
     """For each target by itself: in fp32, with all tokens, before anything else is done."""
     from ..pictures import pictures_in
     from ..pipeline.prune import prune
-    from ..pipeline.prune_bench import Bench
     from ..pipeline.prune_study import study
     from ..pipeline.pruned import Budget
 
+    if not data:
+        raise InputError("a recipe that prunes needs pictures to choose by: give --data a folder")
     asked = Budget.parse(budget)
-    plain = replace(recipe, precision="fp32", tome=None, calibrate=None, keep=())
-    found = study(plain, pictures_in(data, "--data") if data else [], watch=watch)
-    benches = [Bench(t, out, limits=limits, watch=watch) for t in to]
+    for bench in benches:
+        bench.ready(asked)
+    plain = replace(
+        recipe, precision="fp32", tome=None, calibrate=None, keep=(), embed_preprocess=False
+    )
+    found = study(plain, pictures_in(data, "--data"), watch=benches[0].watch)
+    note_refused(screen, found)
     return [prune(found, asked, bench, epochs=epochs) for bench in benches]
+
+
+def note_refused(screen: Screen, found: "Study") -> None:
+    for name, why in found.refused.items():
+        screen.note(f"{name} keeps its channels: {why}")
 
 
 def refuse_missed(screen: Screen, rows: "Sequence[Pruned]") -> None:
@@ -180,7 +200,7 @@ def budgets_table(rows: "Sequence[Pruned]") -> "Table":
         table.add_row(
             str(row.budget),
             row.target,
-            f"{row.got:.2f}×",
+            row.measured,
             str(row.faster or "–"),
             f"{row.macs:.2f}×",
             f"{row.params:.2f}×",

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from ..errors import InputError
 from ..models.model import Model
 from ..pictures import Picture
-from ..program import outputs_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -77,11 +76,15 @@ class Lessons:
 
 def fits(model: Model, truth: np.ndarray | None) -> None:
     """InputError for a model that names no classes, or others than the folders."""
-    (first, *more) = outputs_of(model.module, model.inputs)
-    if len(model.inputs) > 1 or more or first.dim() != 2:
+    import torch
+
+    with torch.no_grad():
+        first: Any = model.module(*model.inputs)
+    if len(model.inputs) > 1 or not isinstance(first, torch.Tensor) or first.dim() != 2:
+        said = [*first.shape] if isinstance(first, torch.Tensor) else f"a {type(first).__name__}"
         raise InputError(
             f"pruned or trained is only what names its class: {model.name} has {len(model.inputs)} "
-            f"inputs and {len(more) + 1} outputs, the first {[*first.shape]}"
+            f"inputs and gives {said}, not scores of [1, classes]"
         )
     if truth is not None and int(truth.max()) + 1 != first.shape[1]:
         raise InputError(

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..converters.artifact import Artifact
-from ..converters.target import check_host
+from ..converters.target import check_host, find, require
 from ..errors import InputError, NotOnThisSystem, sound
 from ..profiles.compare import Ratio, ratio
 from ..profiles.run import Run
@@ -12,6 +12,7 @@ from ..recipe import Recipe
 from ..transforms.prune_budget import TILE
 from .convert import Limits, Watch, convert
 from .profile import item_of, session
+from .pruned import Budget
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,15 @@ class Bench:
     tile: int = TILE
     threads: int = 1
     rounds: int = 30
+    force: bool = False
     limits: Limits = field(default_factory=Limits)
     watch: Watch = lambda job, stage: None
+
+    def ready(self, budget: Budget) -> None:
+        """Raise where no file can be made, or none be measured as the budget needs it."""
+        require(self.target, find(self.target).needs)
+        if budget.of == "latency":
+            check_host(self.target)
 
     def file(self, recipe: Recipe, out: Path) -> Artifact:
         (made,) = convert(
@@ -32,6 +40,7 @@ class Bench:
             to=[self.target],
             precisions=[recipe.precision],
             out=out,
+            force=self.force,
             limits=self.limits,
             watch=self.watch,
         )
@@ -40,14 +49,14 @@ class Bench:
             raise made.error
         return made.artifact
 
-    def faster(self, base: Artifact, made: Artifact) -> Ratio | None:
-        """How many times as fast; None where the runtime is not here."""
+    def beside(self, base: Artifact, made: Artifact) -> tuple[Ratio, float] | None:
+        """How many times as fast, and its own latency in seconds; None without the runtime."""
         try:
             check_host(self.target)
         except NotOnThisSystem:
             return None
         before, after = self._runs(base, made)
-        return ratio(before, after)
+        return ratio(before, after), after.median_s
 
     def share(self, seconds: float, base: Artifact) -> float:
         """A latency as a part of the whole model's."""

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from .. import digest
 from ..converters.tools import tools
 from ..errors import EdgevitError
 from ..models.model import Model
@@ -40,6 +41,9 @@ def latency_table(
     file = bench.out / f"{recipe.stem}-{bench.target}.latency.json"
     shapes = {name: [*t.shape] for name, t in model.module.state_dict().items()}
     of = {
+        "edgevit": digest.of_edgevit(),
+        "sources": [digest.of(file) for file in model.sources],
+        "chosen": [recipe.rewrites, recipe.costs and digest.of(Path(recipe.costs)), recipe.ios],
         "tools": tools(bench.target),
         "cpu": host.describe()["cpu"],
         "threads": bench.threads,
@@ -73,7 +77,7 @@ def _seconds(
 ) -> dict[tuple[str, ...], float]:
     """By the weights that an operator belongs to, the time of all of these operators."""
     (outcome,) = convert(
-        replace(recipe, weights=None, pretrained=False),
+        replace(recipe, weights=None, pretrained=False, norms=None, embed_preprocess=False),
         to=[bench.target],
         out=out,
         precisions=[recipe.precision],

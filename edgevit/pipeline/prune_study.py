@@ -1,11 +1,14 @@
 """study(): which channels of a model hang together, and what each matters; done once."""
 
+import contextlib
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from .. import weights
 from ..errors import InputError
 from ..models.model import Model
 from ..pictures import Picture
@@ -27,6 +30,7 @@ class Study:
 
     images: what importance and rebuilding look at, and as many others to judge the latter by.
     blocks: that can be left out, and what each then costs of the answers to the first of these.
+    importance: the name of what `scores` are.
     """
 
     recipe: Recipe
@@ -37,6 +41,13 @@ class Study:
     lessons: Lessons | None
     images: tuple[Tensor, Tensor] | None
     blocks: dict[str, float]
+    importance: str
+
+    def digest(self, *more: object) -> str:
+        """Of the weights, the pictures and all else that decides what `prune` makes."""
+        shown = self.lessons.others + self.lessons.held_out if self.lessons else ()
+        said = [weights.digest(self.model.module), self.importance, *(p.file for p in shown), *more]
+        return hashlib.sha256("\n".join(map(str, said)).encode()).hexdigest()
 
 
 def study(
@@ -71,13 +82,14 @@ def study(
     scores = MEASURES[importance](model.module, groups, shown)
     blocks = lost_without(model, images[0]) if images else {}
     watch("model", "done")
-    return Study(recipe, model, tuple(groups), refused, scores, lessons, images, blocks)
+    return Study(recipe, model, tuple(groups), refused, scores, lessons, images, blocks, importance)
 
 
 def lost_without(model: Model, images: Tensor) -> dict[str, float]:
     """By block that can be left out: what the answers differ without it, in nats an image."""
-    net = model.module
-    return {
-        block: divergence(shallower(net, [block]), net, images)
-        for block in blocks_of(net, model.inputs)
-    }
+    net, found = model.module, {}
+    for block in blocks_of(net, model.inputs):
+        # Whatever the model's own code raises, where it reads more of a block than its output.
+        with contextlib.suppress(Exception):
+            found[block] = divergence(shallower(net, [block]), net, images)
+    return found

@@ -62,6 +62,8 @@ class Budget:
         value = float(number)
         if unit == "x" and not 0 < value < 1:
             raise InputError(f"the budget {word!r} is to lie between 0 and 1 of the whole model")
+        if not value:
+            raise InputError(f"the budget {word!r} is nothing at all: give more than 0 ms")
         share, seconds = (value, None) if unit == "x" else (None, value / 1e3)
         return cls(of, share, seconds, target)
 
@@ -107,6 +109,13 @@ class Pruned:
     def met(self) -> bool:
         return abs(self.got / self.asked - 1) <= NEAR
 
+    @property
+    def measured(self) -> str:
+        """As the budget is given: a part of the whole model's, or milliseconds."""
+        if self.budget.seconds:
+            return f"{self.got / self.asked * self.budget.seconds * 1e3:.3g} ms"
+        return f"{self.got:.2f}×"
+
     def taken(self, recipe: Recipe) -> Recipe:
         """Another recipe of the same model, with these weights."""
         return replace(recipe, weights=self.recipe.weights, pretrained=False)
@@ -139,7 +148,7 @@ def page(file: Path, title: str, rows: Sequence[Pruned]) -> None:
     """Widths of the layers, and what each budget costs, as plots."""
     parts = []
     for row in rows:
-        said = f"{row.got:.2f}× of the whole model's {row.budget.of}"
+        said = f"{row.measured} in place of {row.budget.amount} of {row.budget.of}"
         bars_ = [
             Bar(n, now / b, now / b, now / b, f"{now} of {b}") for n, (b, now) in row.widths.items()
         ]

@@ -6,7 +6,7 @@
 The plan names modules, so that it holds for every target.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
@@ -175,7 +175,7 @@ def files(
     return tuple(made)
 
 
-def classes(artifact: Artifact | None, rows: Sequence[Arrays]) -> np.ndarray:
+def classes(artifact: Artifact | None, rows: Iterable[Arrays]) -> np.ndarray:
     """What the file names each of the rows."""
     assert artifact
     with artifact.open() as session:

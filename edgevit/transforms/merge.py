@@ -45,7 +45,7 @@ def merged(
     """
     if model.training:
         raise InputError(f"{type(model).__name__} is in training mode: call .eval() first")
-    done = copy.deepcopy(model)
+    done = _without_gaps(copy.deepcopy(model))
     for adapter in FAMILIES:
         if stacks := adapter.stacks(done):
             break
@@ -63,6 +63,18 @@ def merged(
         del stack.container[stack.start :]
         stack.container.append(merging)
     return done
+
+
+def _without_gaps(model: nn.Module) -> nn.Module:
+    """In a sequence of blocks, none of those that pruning left out."""
+    for sequence in model.modules():
+        if isinstance(sequence, nn.Sequential):
+            kinds = {type(member) for member in sequence}
+            if nn.Identity in kinds and len(kinds) == 2:
+                for i in reversed(range(len(sequence))):
+                    if type(sequence[i]) is nn.Identity:
+                        del sequence[i]
+    return model
 
 
 def merging_of(model: nn.Module) -> list[MergingBlocks]:

@@ -29,11 +29,17 @@ def blocks_of(net: nn.Module, inputs: Sequence[Tensor]) -> list[str]:
     found: list[str] = []
 
     def hook_of(path: str) -> Any:
-        def hook(block: nn.Module, given: tuple[Any, ...], out: Any) -> None:
-            if len(given) == 1 and isinstance(out, Tensor) and out.shape == given[0].shape:
+        def hook(block: nn.Module, given: tuple[Any, ...], more: dict[str, Any], out: Any) -> None:
+            if (
+                len(given) == 1
+                and not more
+                and isinstance(out, Tensor)
+                and out.shape == given[0].shape
+            ):
                 idle = copy.deepcopy(block)
                 for member in idle.modules():
                     member._forward_hooks.clear()
+                    member._forward_hooks_with_kwargs.clear()
                 for p in idle.parameters():
                     p.zero_()
                 if torch.equal(idle(given[0]), given[0]):
@@ -41,7 +47,10 @@ def blocks_of(net: nn.Module, inputs: Sequence[Tensor]) -> list[str]:
 
         return hook
 
-    hooks = [member.register_forward_hook(hook_of(path)) for path, member in members.items()]
+    hooks = [
+        member.register_forward_hook(hook_of(path), with_kwargs=True)
+        for path, member in members.items()
+    ]
     try:
         with torch.no_grad():
             outputs_of(net, inputs)

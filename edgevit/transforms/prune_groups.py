@@ -79,7 +79,13 @@ class _Masked(TorchFunctionMode):
             return func(*args, **given)
         kept, axis = self.kept[id(weight)], -1 if func is F.layer_norm else 1
         over = 1 if func is F.group_norm else (len(kept),)
-        found = func(x.index_select(axis, kept), over, weight[kept], bias[kept], eps)
+        found = func(
+            x.index_select(axis, kept),
+            over,
+            weight[kept],
+            None if bias is None else bias[kept],
+            eps,
+        )
         return torch.zeros_like(x).index_copy(axis, kept, found)
 
 
@@ -95,18 +101,18 @@ def _wrong(net: nn.Module, group: Group, inputs: Sequence[Tensor], whole: Tensor
     for half in (range(0, group.units, 2), range(group.units // 2)):
         masked = copy.deepcopy(net)
         tensors = dict(masked.named_parameters()) | dict(masked.named_buffers())
-        with torch.no_grad():
-            for tensor, axes in gone_of([(group, half)]).items():
-                for axis, rows in axes.items():
-                    tensors[tensor].index_fill_(axis, torch.tensor([*rows]), 0.0)
         try:
+            with torch.no_grad():
+                for tensor, axes in gone_of([(group, half)]).items():
+                    for axis, rows in axes.items():
+                        tensors[tensor].index_fill_(axis, torch.tensor([*rows]), 0.0)
             (found, *_) = outputs_of(without(net, [(group, half)]), inputs)
+            with _Masked(masked, group, half):
+                (aim, *_) = outputs_of(masked, inputs)
         except Exception as e:  # whatever the model's own code raises
             return f"with fewer of them it does not run ({first_line(e)})"
         if found.shape != whole.shape:
             return ""
-        with _Masked(masked, group, half):
-            (aim, *_) = outputs_of(masked, inputs)
         error = float((found - aim).abs().max() / whole.abs().max().clamp_min(1e-300))
         if not error <= CLOSE:
             return f"with fewer of them it computes something else (by {error:.1g} of the largest)"

@@ -89,7 +89,7 @@ def without(net: nn.Module, kept: Kept) -> nn.Module:
 def put(net: nn.Module, name: str, tensor: Tensor) -> None:
     """Set a parameter or buffer, and what its module keeps of the shape."""
     path, _, own = name.rpartition(".")
-    module = net.get_submodule(path)
+    module: Any = net.get_submodule(path)
     old: Any = getattr(module, own)
     parameter = isinstance(old, nn.Parameter)
     setattr(module, own, nn.Parameter(tensor, old.requires_grad) if parameter else tensor)
@@ -99,9 +99,9 @@ def put(net: nn.Module, name: str, tensor: Tensor) -> None:
     elif own == "weight":
         for axis, attribute in _kept(module).items():
             setattr(module, attribute, tensor.shape[axis])
-    for attribute, value in [*vars(module).items()]:  # a layer norm's normalized_shape
-        if old.dim() == 1 and type(value) is tuple and [v for v in value if v != 1] == [len(old)]:
-            setattr(module, attribute, tuple(len(tensor) if v != 1 else 1 for v in value))
+    shape = getattr(module, "normalized_shape", None)
+    if old.dim() == 1 and type(shape) is tuple and [v for v in shape if v != 1] == [len(old)]:
+        module.normalized_shape = tuple(len(tensor) if v != 1 else 1 for v in shape)
 
 
 def multiplier(module: nn.Module) -> int:

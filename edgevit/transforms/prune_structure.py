@@ -39,6 +39,21 @@ def structure(net: nn.Module, whole: nn.Module) -> str:
     return json.dumps({"gone": gone, "shapes": shapes, "counts": counts})
 
 
+def joined(old: str, new: str) -> str:
+    """Of a model that had the structure `old` before it was given `new`."""
+    first, then = json.loads(old), json.loads(new)
+    gone = [*first.get("gone", ()), *then["gone"]]
+    both = {
+        key: {
+            name: value
+            for name, value in (first[key] | then[key]).items()
+            if not any(within(name, block) for block in gone)
+        }
+        for key in ("shapes", "counts")
+    }
+    return json.dumps({"gone": gone, **both})
+
+
 def restructured(net: nn.Module, said: str) -> nn.Module:
     """A copy of the whole model with the structure that `structure` gave, its weights unset.
 

@@ -43,10 +43,10 @@ def traced(net: nn.Module, inputs: Sequence[Tensor]) -> Iterator[Group]:
     # What a convolution writes m of for each channel that it reads hangs together with that.
     for path, module in net.named_modules():
         if multiplier(module) > 1:
-            one, *others = [i for i, (_, cuts) in found.items() if (f"{path}.weight", 0) in cuts]
-            for other in others:
+            same = [i for i, (_, cuts) in found.items() if (f"{path}.weight", 0) in cuts]
+            for other in same[1:]:
                 for place, pairs in found.pop(other)[1].items():
-                    found[one][1][place] += pairs
+                    found[same[0]][1][place] += pairs
     for root, cuts in found.values():
         yield _joined(root, cuts)
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from edgevit.cli import cli
 from edgevit.converters.artifact import Artifact
-from edgevit.errors import WeightsError
+from edgevit.errors import InputError, WeightsError
 from edgevit.models import build
 from edgevit.pictures import pictures_in
 from edgevit.pipeline.prune import prune
@@ -39,6 +39,22 @@ def test_a_block_that_matters_least_is_left_out_whole(folder):
     assert all(now > 0 for name, (_, now) in row["widths"].items() if not name.startswith("3."))
     net = built(Recipe(f"{folder / 'net.py'}:deep", weights=row["weights"])).module
     assert isinstance(net[3], torch.nn.Identity)
+
+
+@pytest.mark.needs("onnxruntime", "onnxscript")
+def test_what_is_pruned_can_be_pruned_again(folder):
+    found, weights = study(Recipe(str(folder / "net.py:net")), pictures_in(folder / "data", "")), []
+    for place, budget in (("once", "macs=0.7x"), ("twice", "macs=0.6x")):
+        bench = Bench("onnx", folder / place, rounds=3)
+        row = prune(found, Budget.parse(budget), bench)
+        weights.append(row.recipe.weights)
+        found = study(row.recipe, pictures_in(folder / "data", ""))
+        assert found.model.module[3].groups == row.widths["3"][1]
+    assert row.widths["3"][0] == 128  # of the whole model
+    again = [sum(t.numel() for t in load_file(file).values()) for file in weights]
+    assert again[1] < 0.8 * again[0]
+    with pytest.raises(InputError, match="would be written over itself"):
+        prune(found, Budget.parse("macs=0.6x"), bench)
 
 
 @pytest.mark.needs("onnxruntime", "onnxscript")
@@ -87,6 +103,7 @@ def test_a_training_that_stopped_goes_on_with_the_same_widths(folder, monkeypatc
     )
     assert not [*bench.out.glob("*.checkpoint.safetensors")]
     assert again.widths == whole["widths"]
+    assert replace(found, importance="bn").digest(budget) != found.digest(budget)
     a, b = (load_file(f) for f in (again.recipe.weights, whole["weights"]))
     assert all(torch.equal(a[name], b[name]) for name in b)
 

@@ -220,11 +220,17 @@ def test_folders_that_are_not_the_models_classes(trained, tmp_path):
         recover(recipe_of(trained), pictures, target="onnx", out=tmp_path, epochs=1, rate=1e-3)
 
 
+class Named(nn.Module):
+    def forward(self, x):
+        return {"scores": x.mean((2, 3))}
+
+
 @pytest.mark.parametrize(
     ("module", "inputs", "said"),
     [
-        (nn.Conv2d(3, 4, 1), 1, r"1 inputs and 1 outputs, the first \[1, 4, 5, 5\]"),
-        (nn.Bilinear(5, 5, 4), 2, r"2 inputs and 1 outputs"),
+        (nn.Conv2d(3, 4, 1), 1, r"1 inputs and gives \[1, 4, 5, 5\]"),
+        (Named(), 1, "1 inputs and gives a dict"),
+        (nn.Bilinear(5, 5, 4), 2, r"2 inputs and gives \[1, 3, 5, 4\]"),
     ],
 )
 def test_what_names_no_class_is_refused(module, inputs, said):

@@ -9,6 +9,7 @@ from torch import nn
 from edgevit import models
 from edgevit.errors import WeightsError
 from edgevit.models.efficientmod import Modulation
+from edgevit.transforms.merge import merged, merging_of
 from edgevit.transforms.prune_budget import Costs, Layer
 from edgevit.transforms.prune_depth import blocks_of, divergence, left_of, shallower
 from edgevit.transforms.prune_groups import groups_of
@@ -92,6 +93,39 @@ def test_a_shallower_and_narrower_net_is_made_again_from_its_structure():
     }
     with pytest.raises(WeightsError, match="pruned from another model"):
         restructured(whole, json.dumps({"gone": ["7.f"], "shapes": {}, "counts": {}}))
+
+
+class Named(nn.Module):
+    """Its blocks are called with more than x."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList([Scaled(), Scaled()])
+
+    def forward(self, x):
+        return self.blocks[1](self.blocks[0](x, scale=2.0), scale=1.0)
+
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.f = nn.Linear(6, 6)
+
+    def forward(self, x, *, scale):
+        return x + scale * self.f(x)
+
+
+def test_a_block_that_is_told_more_than_x_stays():
+    assert blocks_of(Named(), (X,)) == []
+
+
+def test_tokens_merge_in_the_blocks_that_are_left():
+    model = models.build("deit_tiny", num_classes=4, input_size=64)
+    short = shallower(model.module, ["blocks.0", "blocks.7"])
+    made = merged(short, 1, inputs=model.inputs)
+    assert [m.counts for m in merging_of(made)] == [[1] * 10]
+    same = merged(short, 0, inputs=model.inputs)(*model.inputs)
+    assert torch.allclose(same, short(*model.inputs), atol=1e-5)
 
 
 def test_what_a_block_costs_goes_with_it():

@@ -151,6 +151,24 @@ def test_a_group_that_lacks_a_member_or_mixes_units_does_not_hold():
         assert "something else" in wrong(replace(group, cuts=(*group.cuts[:-1], turned)))
 
 
+def test_convolutions_of_many_groups_keep_their_channels_and_norms_may_lack_a_bias():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 3, groups=2), nn.Flatten())
+    net.append(nn.Linear(72, 4))
+    found, refused = groups_of(net.eval(), (torch.randn(1, 3, 5, 5),))
+    assert {g.name for g in found} & {"0"} == set()
+    assert "0" in refused
+    net = nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8, bias=False), nn.Linear(8, 2)).eval()
+    assert [g.name for g in groups_of(net, (torch.randn(2, 4),))[0]] == ["0"]
+
+
+def test_a_stride_of_as_many_as_there_are_channels_stays():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 8, (8, 1), stride=(8, 1)), nn.Flatten(), nn.Linear(16, 2))
+    found, refused = groups_of(net.eval(), (torch.randn(1, 1, 16, 1),))
+    assert ([g.units for g in found], refused) == ([8], {})
+
+
 class Writing(nn.Module):
     """It runs, and nothing can be traced through it."""
 
