@@ -99,9 +99,10 @@ def put(net: nn.Module, name: str, tensor: Tensor) -> None:
     elif own == "weight":
         for axis, attribute in _kept(module).items():
             setattr(module, attribute, tensor.shape[axis])
-    shape = getattr(module, "normalized_shape", None)
-    if old.dim() == 1 and type(shape) is tuple and [v for v in shape if v != 1] == [len(old)]:
-        module.normalized_shape = tuple(len(tensor) if v != 1 else 1 for v in shape)
+    if old.dim() == 1 and not _kept(module):  # a layer norm's normalized_shape, a scale's shape
+        for attribute, value in [*vars(module).items()]:
+            if type(value) is tuple and [v for v in value if v != 1] == [len(old)]:
+                setattr(module, attribute, tuple(len(tensor) if v != 1 else 1 for v in value))
 
 
 def multiplier(module: nn.Module) -> int:
