@@ -89,11 +89,9 @@ def widths(said: str, whole: nn.Module) -> dict[str, list[int]]:
     read, found = json.loads(said), {}
     for path, layer in whole.named_modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
-            before, now = (
-                len(layer.weight),
-                read["shapes"].get(f"{path}.weight", layer.weight.shape),
-            )
+            before = len(layer.weight)
+            (now, *_) = read["shapes"].get(f"{path}.weight", layer.weight.shape)
             gone = any(within(path, block) for block in read["gone"])
-            if gone or now[0] < before:
-                found[path] = [before, 0 if gone else now[0]]
+            if gone or now < before:
+                found[path] = [before, 0 if gone else now]
     return found

@@ -36,8 +36,33 @@ def traced(net: nn.Module, inputs: Sequence[Tensor]) -> Iterator[Group]:
             f"what hangs together cannot be traced{line_of(e)}: {first_line(e)}"
         ) from e
     paths = {id(m): path for path, m in net.named_modules()}
+    own = {id(p): path for path, p in net.named_parameters()}
+    axes = {id(p): (own[id(p)], axis) for p, axis in graph.unwrapped_parameters}
+    again = [
+        (place, channels, net.get_parameter(place[0]).shape[place[1]])
+        for place, channels in repeats(net).items()
+    ]
+
+    def cuts_of(group: int, items: Any) -> _Cuts:
+        cuts: _Cuts = defaultdict(list)
+        for item in items.items:
+            module = item.dep.target.module
+            pairs = [(i, (group, unit)) for i, unit in zip(item.idxs, item.root_idxs, strict=True)]
+            if isinstance(module, nn.Parameter):
+                cuts[axes[id(module)]] += pairs
+            elif id(module) in paths:  # the rest only moves numbers
+                reads, m = graph.is_in_channel_pruning_fn(item.dep.handler), multiplier(module)
+                if reads and m > 1:
+                    pairs = [(m * i + k, unit) for i, unit in pairs for k in range(m)]
+                for place in _tensors(module, paths[id(module)], reads=reads):
+                    cuts[place] += pairs
+        for place, channels, long in again:
+            if place in cuts:
+                cuts[place] = [(at, (group, at % channels)) for at in range(long)]
+        return cuts
+
     found = {
-        i: (paths[id(items[0].dep.target.module)], _cuts(net, graph, items, i))
+        i: (paths[id(items[0].dep.target.module)], cuts_of(i, items))
         for i, items in enumerate(all_of)
     }
     # What a convolution writes m of for each channel that it reads hangs together with that.
@@ -49,29 +74,6 @@ def traced(net: nn.Module, inputs: Sequence[Tensor]) -> Iterator[Group]:
                     found[same[0]][1][place] += pairs
     for root, cuts in found.values():
         yield _joined(root, cuts)
-
-
-def _cuts(net: nn.Module, graph: Any, items: Any, group: int) -> _Cuts:
-    paths = {id(m): path for path, m in net.named_modules()}
-    own = {id(p): path for path, p in net.named_parameters()}
-    axes = {id(p): axis for p, axis in graph.unwrapped_parameters}
-    cuts: _Cuts = defaultdict(list)
-    for item in items.items:
-        module = item.dep.target.module
-        pairs = [(i, (group, unit)) for i, unit in zip(item.idxs, item.root_idxs, strict=True)]
-        if isinstance(module, nn.Parameter):
-            cuts[own[id(module)], axes[id(module)]] += pairs
-        elif id(module) in paths:  # the rest only moves numbers
-            reads, m = graph.is_in_channel_pruning_fn(item.dep.handler), multiplier(module)
-            if reads and m > 1:
-                pairs = [(m * i + k, unit) for i, unit in pairs for k in range(m)]
-            for place in _tensors(module, paths[id(module)], reads=reads):
-                cuts[place] += pairs
-    for place, channels in repeats(net).items():
-        if place in cuts:
-            long = net.get_parameter(place[0]).shape[place[1]]
-            cuts[place] = [(at, (group, at % channels)) for at in range(long)]
-    return cuts
 
 
 def _tensors(module: nn.Module, path: str, *, reads: bool) -> Iterator[tuple[str, int]]:
