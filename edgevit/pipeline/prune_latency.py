@@ -16,7 +16,7 @@ from torch import nn
 
 from .. import digest
 from ..converters.tools import tools
-from ..errors import EdgevitError
+from ..errors import sound
 from ..models.model import Model
 from ..profiles.devices import host
 from ..profiles.ops.profile import OpProfile
@@ -89,9 +89,7 @@ def _seconds(
     if outcome.artifact is None:
         assert outcome.error
         raise outcome.error
-    (found,) = profile_ops([outcome.artifact.path], threads=bench.threads)
-    if isinstance(found, EdgevitError):
-        raise found
+    (found,) = sound(profile_ops([outcome.artifact.path], threads=bench.threads))
     return by_owner(net, found)
 
 
