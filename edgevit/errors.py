@@ -13,7 +13,8 @@ EdgevitError                    1   a defect of ours; please report it
 │   └── ChildMemory
 ├── MissingRuntime              5   a package is not installed; the pip command
 │   └── NotOnThisSystem             the runtime is for another operating system
-└── OutputError                 6   no space, no permission, a place that is not ours
+├── OutputError                 6   no space, no permission, a place that is not ours
+└── DeviceError                 7   a phone or board is not there, refuses, or was cut off
 
 A message is one sentence or a few: what was wrong, with the value, and what to do next.
 """
@@ -87,6 +88,10 @@ class NotOnThisSystem(MissingRuntime):
 
 class OutputError(EdgevitError):
     exit_code = 6
+
+
+class DeviceError(EdgevitError):
+    exit_code = 7
 
 
 def sound(found: Sequence[T | EdgevitError]) -> list[T]:

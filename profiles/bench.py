@@ -29,13 +29,13 @@ from . import peak
 from .devices import host
 from .peak import Peak
 from .run import Run
-from .variant import Device, Item, Machine, Variant
+from .variant import Callee, Item, Machine, Variant
 
 ROUNDS_OF_A_PROCESS = 10
 Probe = Callable[[int, tuple[int, ...]], AbstractContextManager[Peak]]
 
 
-def start_child(timeout_s: float) -> Device:
+def start_child(timeout_s: float) -> Callee:
     return Child(timeout_s=timeout_s)
 
 
@@ -50,16 +50,18 @@ def profile(
     timeout_s: float = 600.0,
     device: str = "",
     control: bool = True,
-    start: Callable[[float], Device] = start_child,
+    start: Callable[[float], Callee] = start_child,
     probe: Probe | None = peak.probe,
     describe: Callable[[], dict[str, Any]] = host.describe,
+    state: Callable[[], dict[str, Any]] = host.state,
+    cores_for: Callable[[int], tuple[int, ...]] = host.cores_for,
     on_progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> list[Run | EdgevitError]:
     """Measure `items` side by side; for each, in order, its Run or the error that ended it.
 
     threads: of each artifact's runtime. timeout_s: seconds one call to a child may take. device: a
     name in place of the hardware's own. control: run the first once more, for an A/A comparison.
-    start, probe, describe: seams for tests and other machines; probe None skips the peak.
+    start to cores_for: seams for tests and other machines; probe None skips the peak.
     on_progress: told what happens, and rounds done out of all.
     """
     if not items or threads < 1 or rounds < 1:
@@ -68,11 +70,11 @@ def profile(
         )
     started = datetime.now(UTC).isoformat(timespec="seconds")
     rng = np.random.default_rng(seed)
-    cores = host.cores_for(threads)
+    cores = cores_for(threads)
     variants = [Variant(item) for item in (*items, *items[:control])]
     bracket: list[float] = []
     bracket_int8: list[float] = []
-    state = [host.state()]
+    states = [state()]
     with ExitStack() as stack:
         taken = stack.enter_context(probe(threads, cores)) if probe else None
         machine = Machine(taken.now if taken else None)
@@ -96,7 +98,7 @@ def profile(
         if taken:
             bracket.append(taken.best())
             bracket_int8 += filter(None, [taken.int8()])
-    state.append(host.state())
+    states.append(state())
     facts = {**describe(), **({"device": device} if device else {})}
     twin = variants[-1] if control and not variants[-1].error else None
     return [
@@ -107,7 +109,7 @@ def profile(
             bracket_macs_per_s=tuple(bracket),
             bracket_int8_macs_per_s=tuple(bracket_int8),
             control_s=tuple(twin.rounds_s) if twin and variant is variants[0] else (),
-            state=tuple(state),
+            state=tuple(states),
             started=started,
         )
         for variant in variants[: len(items)]

@@ -36,7 +36,7 @@ class Item:
         return self.name or self.file.name
 
 
-class Device(Protocol):
+class Callee(Protocol):
     """What answers the calls of `timed`: a sandbox Child, or a fake of known truth in tests."""
 
     def call(self, function: str, **arguments: Any) -> Any: ...
@@ -66,7 +66,7 @@ class Variant:
         self.item = item
         self.error: EdgevitError | None = None
         self.rounds_s: list[tuple[float, ...]] = []
-        self._device: Device | None = None
+        self._device: Callee | None = None
         self._opened: dict[str, Any] = {}
         self._iterations = 1
         self._warmups_s: list[float] = []
@@ -85,7 +85,7 @@ class Variant:
             self.error = type(e)(f"{self.item.label}: {e}")
             self.close()
 
-    def open(self, start: Callable[[], Device], threads: int, cores: tuple[int, ...]) -> None:
+    def open(self, start: Callable[[], Callee], threads: int, cores: tuple[int, ...]) -> None:
         """Load in a new process, in place of the one before."""
         self.close()
         self._device = start()

@@ -2,7 +2,7 @@
 
 Exit codes: 0 done · 1 a defect of ours · 2 bad input · 3 an artifact disagrees with the model ·
 4 a converter or runtime failed · 5 a runtime is missing · 6 the output cannot be written ·
-130 stopped by Ctrl-C.
+7 a device cannot be reached · 130 stopped by Ctrl-C.
 """
 
 import importlib
@@ -27,6 +27,7 @@ COMMANDS = (
     "tome",
     "compare",
     "profile",
+    "devices",
     "report",
     "bench",
     "classify",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import EdgevitError, InputError
-from .choices import DEVICE, TARGET_NAMES
+from .choices import DEVICE_NAME, TARGET_NAMES
 from .screen import Screen, screened
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def of_a_paper(rounds: int) -> Callable[[Callable[..., None]], Callable[..., Non
             click.option("-o", "--out", type=place, default="bench", show_default=True),
             click.option("--rounds", type=click.IntRange(1), default=rounds, show_default=True),
             click.option("--threads", type=click.IntRange(1), default=1, show_default=True),
-            click.option("--device", default="", help=DEVICE),
+            click.option("--device-name", "device", default="", help=DEVICE_NAME),
             click.option(
                 "--target", type=click.Choice(TARGET_NAMES), default="onnx", show_default=True
             ),

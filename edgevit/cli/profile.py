@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from ..errors import EdgevitError, InputError, NotOnThisSystem
-from .choices import DEVICE, artifacts_among
+from .choices import DEVICE, DEVICE_NAME, artifacts_among
 from .screen import Screen, screened
 
 
@@ -17,7 +17,8 @@ from .screen import Screen, screened
 @click.option("--block", type=float, default=0.02, show_default=True, help="Seconds per block.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order in a round.")
 @click.option("--timeout", type=float, default=600, show_default=True, help="Seconds per step.")
-@click.option("--device", default="", help=DEVICE)
+@click.option("--device", default="host", show_default=True, help=DEVICE)
+@click.option("--device-name", default="", help=DEVICE_NAME)
 @click.option("--ops", is_flag=True, help="Time each operator, by the runtime's own profiler.")
 @click.option("--by", type=click.Choice(["op", "module", "kind"]), help="Group --ops; default op.")
 @click.option("--html", type=click.Path(path_type=Path), help="Write a page with the plots.")
@@ -33,6 +34,7 @@ def command(
     seed: int,
     timeout: float,
     device: str,
+    device_name: str,
     ops: bool,
     by: str | None,
     html: Path | None,
@@ -82,7 +84,8 @@ def command(
             block_s=block,
             seed=seed,
             timeout_s=timeout,
-            device=device,
+            on=device,
+            device=device_name,
             on_progress=tell,
         )
     absent = [r for r in results if isinstance(r, NotOnThisSystem)]

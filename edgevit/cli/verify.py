@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from .choices import artifacts_among
+from .choices import DEVICE, artifacts_among
 from .screen import Screen, screened
 
 
@@ -14,11 +14,20 @@ from .screen import Screen, screened
 @click.option("--timeout", type=float, default=600, show_default=True, help="Seconds per step.")
 @click.option("--locate", is_flag=True, help="Find the module where a rejected one goes wrong.")
 @click.option("--both", is_flag=True, help="Core ML files also in our evaluator; needs a Mac.")
+@click.option("--device", default="host", show_default=True, help=DEVICE)
 @screened
 def command(
-    screen: Screen, paths: tuple[Path, ...], timeout: float, locate: bool, both: bool
+    screen: Screen,
+    paths: tuple[Path, ...],
+    timeout: float,
+    locate: bool,
+    both: bool,
+    device: str,
 ) -> None:
-    """Run each artifact in its own runtime and hold it against the float64 model of its card."""
+    """Run each artifact in its own runtime and hold it against the float64 model of its card.
+
+    With --device: the numbers that the runtime there computes.
+    """
     from ..pipeline.convert import Limits
     from ..pipeline.verify import verify
     from .tables import agreements
@@ -28,6 +37,7 @@ def command(
             artifacts_among(paths, rejected=True),
             locate=locate,
             both=both,
+            on=device,
             limits=Limits(timeout_s=timeout),
             watch=lambda path, stage: watch(path.name, stage),
         )

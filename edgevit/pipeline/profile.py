@@ -1,6 +1,7 @@
 """profile(): artifacts measured side by side, with what their cards say of placement and MACs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,18 @@ from ..converters.artifact import Artifact
 from ..converters.target import Placement, check_host
 from ..errors import EdgevitError
 from ..profiles import bench
+from ..profiles.devices.device import connect
 from ..profiles.run import Run
 from ..profiles.variant import Item
 
 
-def profile(paths: Sequence[Path | str], **settings: Any) -> list[Run | EdgevitError]:
-    """For each path, in order, its Run or the error that ended it; settings: see `bench`."""
+def profile(
+    paths: Sequence[Path | str], *, on: str = "host", **settings: Any
+) -> list[Run | EdgevitError]:
+    """For each path, in order, its Run or the error that ended it; settings: see `bench`.
+
+    on: the device, see `profiles.devices.device`.
+    """
     found: list[Item | EdgevitError] = []
     for path in paths:
         try:
@@ -22,7 +29,10 @@ def profile(paths: Sequence[Path | str], **settings: Any) -> list[Run | EdgevitE
         except EdgevitError as e:
             found.append(e)
     items = [item for item in found if isinstance(item, Item)]
-    runs = iter(bench.profile(items, **settings) if items else [])
+    runs: Iterator[Run | EdgevitError] = iter([])
+    if items:
+        with closing(connect(on)) as device:
+            runs = iter(device.profile(items, **settings))
     return [next(runs) if isinstance(item, Item) else item for item in found]
 
 

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,11 +13,13 @@ from ..converters.card import Card
 from ..converters.locate import Location
 from ..converters.target import check_host
 from ..converters.verify import REJECTED, Agreement, agreement
-from ..errors import ArtifactError, Disagreement, EdgevitError
+from ..errors import ArtifactError, Disagreement, EdgevitError, InputError
+from ..profiles.devices.device import connect
 from ..recipe import Recipe
 from ..reference import Reference, reference_of
 from .locate import locate_in
 from .prepared import Limits, prepare_live, prepare_recipe
+from .profile import item_of
 from .refused import explained_refusal
 
 
@@ -41,6 +44,7 @@ def verify(
     *,
     locate: bool = False,
     both: bool = False,
+    on: str = "host",
     limits: Limits = Limits(),
     model: tuple[Any, Sequence[Any]] | None = None,
     watch: Callable[[Path, str], None] = lambda path, stage: None,
@@ -49,10 +53,13 @@ def verify(
 
     locate: lower what is rejected again, piece by piece, to find the module that is wrong.
     both: a second verdict, by our evaluator, for each Core ML package; on a Mac only.
-    model: the module and example inputs of artifacts that were converted from a live module.
+    on: the device whose runtime computes, see `profiles.devices.device`. model: the module and
+    example inputs of artifacts that were converted from a live module.
     """
+    if on != "host" and both:
+        raise InputError("the evaluator runs here, not on a device: leave --both or --device out")
     references: dict[tuple[Recipe, str], tuple[Reference, Path, dict[str, Any]]] = {}
-    with tempfile.TemporaryDirectory(prefix="edgevit-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="edgevit-") as scratch, closing(connect(on)) as device:
 
         def prepared(card: Card) -> tuple[Reference, Path, dict[str, Any]]:
             """This card's reference, folder and facts, made once for all artifacts of a model."""
@@ -95,10 +102,12 @@ def verify(
                 watch(path, "build the float64 model")
                 held, folder, facts = prepared(card)
                 watch(path, "run")
-                with (
-                    explained_refusal(path, artifact.target, limits),
-                    artifact.open(**asdict(limits), by=by) as session,
-                ):
+                opened = (
+                    artifact.open(**asdict(limits), by=by)
+                    if on == "host"
+                    else device.open(item_of(artifact), threads=1, timeout_s=limits.timeout_s)
+                )
+                with explained_refusal(path, artifact.target, limits), opened as session:
                     answers = [session(*row) for row in held.inputs]
                 names = [port["name"] for port in card.model["outputs"]]
                 agreed = agreement(held, answers, precision=card.precision, names=names)

@@ -1,13 +1,28 @@
-"""Facts about the machine this runs on, for a Run's Context. What cannot be known is left empty."""
+"""This machine as a device, and the facts about it that a Run's Context carries.
+
+What cannot be known is left empty.
+"""
 
 import os
 import platform
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
+
+from edgevit.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgevit.converters.artifact import Session
+    from edgevit.errors import EdgevitError
+
+    from ..run import Run
+    from ..variant import Item
+    from .device import Reachable
 
 # The flags that decide which kernels XNNPACK, MLAS and OpenBLAS take; names of /proc/cpuinfo.
 X86_FLAGS = "sse4_1 avx avx2 fma f16c avx_vnni avx512f avx512bw avx512vl avx512_vnni avx512_bf16"
@@ -25,6 +40,35 @@ MAC_FLAGS = {
     "hw.optional.avx2_0": "avx2",
     "hw.optional.avx512f": "avx512f",
 }
+
+
+def connect(address: str) -> "Here":
+    if address:
+        raise InputError(f"host is this machine and takes no address, not {address!r}")
+    return Here()
+
+
+def reachable() -> "list[Reachable]":
+    from .device import Reachable
+
+    facts = describe()
+    return [Reachable("host", facts["device"], facts["cpu"], facts["cores"], facts["os"])]
+
+
+class Here:
+    """See `device.Remote`: nothing is pushed, and nothing to be removed."""
+
+    def profile(self, items: "Sequence[Item]", **settings: Any) -> "list[Run | EdgevitError]":
+        from ..bench import profile
+
+        return profile(items, **settings)
+
+    def open(self, item: "Item", *, threads: int, timeout_s: float) -> "Session":
+        from edgevit.converters.artifact import Session
+
+        return Session(item.file, item.target, threads=threads, timeout_s=timeout_s)
+
+    def close(self) -> None: ...
 
 
 def describe() -> dict[str, Any]:

@@ -144,7 +144,7 @@ def test_verify_profile_and_classify_take_what_the_shell_made_of_a_star(made):
     done = run("verify", *inside, "--json")
     assert done.returncode == 0, done.stderr
     assert [v["agreement"]["status"] for v in json.loads(done.stdout)] == ["agrees"]
-    options = ("--rounds", 3, "--device", "my board", "--html", made / "page.html")
+    options = ("--rounds", 3, "--device-name", "my board", "--html", made / "page.html")
     done = run("profile", *inside, *options, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)[0]["median_ms"] > 0
