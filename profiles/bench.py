@@ -88,8 +88,11 @@ def profile(
     if minutes:
         probe, block_s = None, max(block_s, SUSTAINED_S)
 
+    def seconds() -> float:
+        return round(time.perf_counter() - begin, 2)
+
     def moment() -> dict[str, Any]:
-        return {"seconds": round(time.perf_counter() - begin, 2), **state()}
+        return {"seconds": seconds(), **state()}
 
     states = [moment()]
     with ExitStack() as stack:
@@ -97,7 +100,7 @@ def profile(
         machine = Machine(taken.now if taken else None)
         for variant in variants:
             stack.callback(variant.close)
-        for number in _numbers(rounds, begin, minutes):
+        for number in _numbers(rounds, minutes, seconds):
             if number % ROUNDS_OF_A_PROCESS == 0 and not (minutes and number):
                 for i in rng.permutation(len(variants)):
                     on_progress(f"load {variants[i].item.label}", number, rounds)
@@ -108,6 +111,7 @@ def profile(
                 if taken and not bracket:
                     bracket.append(taken.best())
                     bracket_int8 += filter(None, [taken.int8()])
+                begin = begin if number else time.perf_counter()
                 states[-1] = moment()
                 machine.settled()  # the next block is held against the machine as it is now
             time.sleep(cooldown_s)
@@ -138,12 +142,12 @@ def profile(
     ]
 
 
-def _numbers(rounds: int, begin: float, minutes: float) -> Iterator[int]:
+def _numbers(rounds: int, minutes: float, seconds: Callable[[], float]) -> Iterator[int]:
     """Of rounds: so many, or as many as begin in so many minutes."""
     if not minutes:
         yield from range(rounds)
         return
     for number in count():
-        if number and time.perf_counter() - begin > 60 * minutes:
+        if number and seconds() > 60 * minutes:
             return
         yield number

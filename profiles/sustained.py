@@ -45,7 +45,7 @@ def in_words(run: Run) -> str:
     if not moments or moments[-1].minutes < 2:
         return ""
     end = moments[-1].minutes
-    first = _median([m.ms for m in moments if m.minutes <= 1])
+    first = _median([m.ms for m in moments if m.minutes <= moments[0].minutes + 1])
     last = _median([m.ms for m in moments if m.minutes > end - 1])
     heat = [m.celsius for m in moments if m.celsius is not None]
     warmer = f", {heat[0]:.0f} to {heat[-1]:.0f} °C" if heat else ""
