@@ -74,9 +74,9 @@ def extended(made: tuple[Mistake, ...], mistakes: list[Mistake]) -> Iterator[tup
 def mistakes_with(p: Preprocess, right: Way, picture: Picture) -> list[Mistake]:
     """All that would make another tensor than `right`, the likeliest of each step first."""
     found = [
-        *_colours(),
+        *(_colours() if len(p.channels) > 1 else ()),
         *_scales(p),
-        *_layouts(right.layout),
+        *_layouts(right.layout, len(p.channels)),
         *_crops(p),
         *_filters(p),
         *_turns(picture),
@@ -85,7 +85,7 @@ def mistakes_with(p: Preprocess, right: Way, picture: Picture) -> list[Mistake]:
     for mistake in found:
         kept.setdefault(mistaken(right, (mistake,)), mistake)
     kept.pop(right, None)
-    return [m for m in kept.values() if len(p.channels) > 1 or m.step not in ("colour", "layout")]
+    return list(kept.values())
 
 
 def _colours() -> Iterator[Mistake]:
@@ -123,14 +123,14 @@ def _scales(p: Preprocess) -> Iterator[Mistake]:
         yield scale(f"mean and std are {name} {instead}", *_normalised(other, its))
 
 
-def _layouts(right: str) -> Iterator[Mistake]:
+def _layouts(right: str, count: int) -> Iterator[Mistake]:
     words = {
         "CHW": "channels come first (NCHW) where the model takes them last (NHWC)",
         "HWC": "channels come last (NHWC) where the model takes them first (NCHW)",
         "CWH": "height and width are swapped: written column by column",
     }
     for layout in words:
-        if layout != right:
+        if layout != right and (count > 1 or layout == "CWH"):  # of one channel, it is all the same
             yield Mistake("layout", words[layout], {"layout": layout}, {})
 
 

@@ -87,7 +87,7 @@ class Picture:
         with Image.open(file) as raw:
             self.stored = _STORED.get(raw.getexif().get(_ORIENTATION, 1), "")
         self._cuts = lru_cache(maxsize=256)(self._cut)
-        self._turned = lru_cache(maxsize=4)(self._turn)
+        self._turned = lru_cache(maxsize=3)(self._turn)  # of up to 300 MB each
         self._scaled_to = lru_cache(maxsize=256)(self._scale)
 
     def pixels(self, way: Way) -> np.ndarray:

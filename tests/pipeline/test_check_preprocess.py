@@ -137,6 +137,8 @@ def test_embedded_grey_oblong_and_channels_last(judge):
     plain = replace(grey, embedded=True).apply(PHOTOGRAPHS[1])
     assert judge(grey.apply(PHOTOGRAPHS[1]), PHOTOGRAPHS[1], grey).is_right
     assert "0..1; the card's" in judge(plain / 255, PHOTOGRAPHS[1], grey).words
+    columns = grey.apply(PHOTOGRAPHS[1]).swapaxes(2, 3)
+    assert judge(columns, PHOTOGRAPHS[1], grey).words.startswith("height and width are swapped")
 
     wide = Preprocess(64, 96)
     x = wide.apply(PHOTOGRAPHS[0])
