@@ -12,7 +12,7 @@ from edgevit.errors import ArtifactError, InputError
 from edgevit.sandbox import MEMORY_BYTES, TIMEOUT_S, Child
 
 from .card import Card, card_of
-from .target import TARGETS, Array, Loaded, Tensor, find
+from .target import TARGETS, Array, Loaded, Tensor, find, runner
 
 ASIDE = ".rejected"  # ends the name of a file that was wrong, which only `verify` and `show` open
 
@@ -104,7 +104,7 @@ class Session:
             timeout_s=timeout_s,
             memory_bytes=memory_bytes,
             log=log,
-            torch=find(target).runs_on_torch,
+            torch=runner(target).runs_on_torch,
         )
         try:
             ports = self._child.call(
@@ -149,7 +149,7 @@ _opened: list[Loaded] = []  # in the child: the one file it serves
 
 
 def _open(*, file: str, target: str, threads: int, by: str) -> list[dict[str, Any]]:
-    _opened[:] = [getattr(find(target), by)(Path(file), threads=threads)]
+    _opened[:] = [getattr(runner(target), by)(Path(file), threads=threads)]
     return [vars(port) for port in _opened[0].inputs]
 
 

@@ -28,6 +28,8 @@ _UNUSED += ["torchao", "torchaudio", "torchvision"]
 _DATE = "com.github.apple.coremltools.conversion_date"
 # iOS whose programs hold the form.
 OLDEST = {"w8a8": 17, "w8": 16, "w6": 16, "w4": 18, "w4-sparse": 18}
+# What it may compute on, by our words for it. The CPU's numbers do not depend on the device.
+UNITS = {"cpu": "CPU_ONLY", "gpu": "CPU_AND_GPU", "all": "ALL", "ane": "CPU_AND_NE"}
 _EVALUATED = "" if sys.platform == "darwin" else "; evaluated from the saved program, not on a Mac"
 
 
@@ -54,10 +56,13 @@ class CoreML:
         "w8": Stored(linear=UINT8, conv=UINT8, depthwise=UINT8, above=SMALL)
     }
 
+    def __init__(self, units: str = "cpu") -> None:
+        self._units = UNITS[units]
+
     def lower(self, program: "Program", file: Path, *, precision: str, ios: int) -> None:
         require("coreml", self.needs)
         refuse_older(precision, ios)
-        ct = _coremltools()
+        ct = import_coremltools()
         _register_channel_norm()
         coreml_scales.register()
         half = precision in self.in_half
@@ -80,7 +85,9 @@ class CoreML:
 
     def load(self, file: Path, *, threads: int = 1) -> Loaded:
         require("coreml", self.needs)
-        return LoadedPackage(file) if self.runs_here else self.evaluate(file, threads=threads)
+        if self.runs_here:
+            return LoadedPackage(file, self._units)
+        return self.evaluate(file, threads=threads)
 
     def evaluate(self, file: Path, *, threads: int = 1) -> Loaded:
         """What the saved program says, computed without Core ML; on a Mac, to hold it against."""
@@ -109,12 +116,12 @@ def refuse_older(precision: str, ios: int) -> None:
 
 
 class LoadedPackage:
-    """An .mlpackage in Core ML, on the CPU: the unit whose numbers do not depend on the device."""
+    """An .mlpackage in Core ML, on some of its compute units."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, units: str) -> None:
         import coremltools as ct
 
-        self._model = ct.models.MLModel(str(file), compute_units=ct.ComputeUnit.CPU_ONLY)
+        self._model = ct.models.MLModel(str(file), compute_units=ct.ComputeUnit[units])
         description = self._model.get_spec().description
         self.inputs = tuple(
             Tensor(i.name, "float32", tuple(i.type.multiArrayType.shape)) for i in description.input
@@ -127,7 +134,7 @@ class LoadedPackage:
         return tuple(found[name] for name in self._outputs)
 
 
-def _coremltools() -> Any:
+def import_coremltools() -> Any:
     """Import it without the frameworks that it looks for and we do not convert from: half the time.
 
     coremltools 9.0 takes a name that cannot be imported for one that is not installed.

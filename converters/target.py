@@ -91,6 +91,14 @@ def find(name: str) -> Target:
     return target()
 
 
+def runner(name: str) -> Target:
+    """The target to open files with; what follows a colon is for its runtime: "coreml:ane"."""
+    name, _, told = name.partition(":")
+    found = find(name)
+    # Only Core ML's is made with such a word, so that no target name but its own may carry one.
+    return type(found)(told) if told else found  # type: ignore[call-arg]
+
+
 def check_host(name: str) -> Target:
     """The target, or NotOnThisSystem where its runtime exists on another operating system only."""
     target = find(name)

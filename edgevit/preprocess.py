@@ -101,7 +101,7 @@ class Preprocess:
 
         Raises InputError for what is not a readable picture with 8 bits a channel.
         """
-        image = self._crop(self._resize(_open(picture, self.channels)))
+        image = self.cropped(self._resize(open_picture(picture, self.channels)))
         values = np.asarray(image, dtype=np.float32).reshape(self.height, self.width, -1)
         if not self.embedded:
             mean, std = (np.array(v, np.float32) for v in (self.mean, self.std))
@@ -111,23 +111,28 @@ class Preprocess:
     def _resize(self, image: "Image") -> "Image":
         from PIL.Image import Resampling
 
+        return image.resize(self.scaled(image.size), Resampling[self.interpolation.upper()])
+
+    def scaled(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Width and height to which a picture of `size` is scaled, before the crop."""
         height, width = (math.floor(s / self.crop_fraction) for s in (self.height, self.width))
         if self.crop_mode == "center" and height == width:
             # The long side is cut, not rounded, and only here: timm takes another path elsewhere.
-            short = min(image.size)
-            width, height = (height if s == short else int(height * s / short) for s in image.size)
+            short = min(size)
+            width, height = (height if s == short else int(height * s / short) for s in size)
         elif self.crop_mode != "squash":
             pick = min if self.crop_mode == "center" else max
-            ratio = pick(image.height / height, image.width / width)
-            width, height = max(1, round(image.width / ratio)), max(1, round(image.height / ratio))
+            ratio = pick(size[1] / height, size[0] / width)
+            width, height = (max(1, round(s / ratio)) for s in size)
         if width * height > MAX_PIXELS:
             raise InputError(
-                f"a picture of {image.width}×{image.height} pixels is too thin: it would be "
+                f"a picture of {size[0]}×{size[1]} pixels is too thin: it would be "
                 f"scaled to {width}×{height}; crop it first"
             )
-        return image.resize((width, height), Resampling[self.interpolation.upper()])
+        return width, height
 
-    def _crop(self, image: "Image") -> "Image":
+    def cropped(self, image: "Image") -> "Image":
+        """The part of a scaled picture that the model sees."""
         from PIL import Image
 
         gap_x, gap_y = max(0, self.width - image.width), max(0, self.height - image.height)
@@ -142,7 +147,7 @@ class Preprocess:
         return image.crop((left, top, left + self.width, top + self.height))
 
 
-def _open(picture: "Path | Image", channels: str) -> "Image":
+def open_picture(picture: "Path | Image", channels: str) -> "Image":
     """The upright picture in `channels`, or InputError."""
     from PIL import Image
 

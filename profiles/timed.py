@@ -25,7 +25,7 @@ def open_artifact(
 ) -> dict[str, Any]:
     """Load, run once; seconds of both, the inputs, and which runtime of which version it was.
 
-    target: a name of converters.target, or one of gpu.RUNTIMES.
+    target: a name for `target.runner`, or one of gpu.RUNTIMES.
     cores: the only ones this process may use from now on; any, if empty.
     slot: where it stays open, for a caller that measures several in one process.
     The file is loaded twice and the second time counts: the first one imports the runtime and
@@ -36,7 +36,7 @@ def open_artifact(
     from .gpu import RUNTIMES
 
     pin(cores)
-    found = RUNTIMES.get(target) or targets.find(target)
+    found = RUNTIMES.get(target) or targets.runner(target)
     found.load(Path(file), threads=threads)
     gc.collect()
     gc.freeze()  # the imports' million objects, or each block's collection takes half a second

@@ -6,6 +6,7 @@ Exit codes: 0 done · 1 a defect of ours · 2 bad input · 3 an artifact disagre
 """
 
 import importlib
+import keyword
 import signal
 import sys
 import traceback
@@ -31,6 +32,8 @@ COMMANDS = (
     "report",
     "bench",
     "classify",
+    "check-preprocess",
+    "import",
     "show",
     "list",
     "doctor",
@@ -39,7 +42,7 @@ COMMANDS = (
 
 
 class Commands(click.Group):
-    """Subcommands by file name, imported when used."""
+    """Subcommands by file name, imported when used: `check-preprocess` is check_preprocess.py."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -47,7 +50,8 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"{__name__}.{name}").command
+        file = name.replace("-", "_") + "_" * keyword.iskeyword(name)
+        command: click.Command = importlib.import_module(f"{__name__}.{file}").command
         return command
 
 

@@ -14,7 +14,7 @@ from ..models import MODELS
 from ..recipe import INTEGER, PRECISIONS, REFUSED
 
 DEVICE_NAME = "A name in place of the hardware's own."
-DEVICE = "host, adb:SERIAL or ssh:USER@HOST; `edgevit devices` lists them."
+DEVICE = "host, mac, adb:SERIAL or ssh:USER@HOST; `edgevit devices` lists them."
 TARGET_NAMES = [name for name in TARGETS if name != "null"]
 
 

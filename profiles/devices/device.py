@@ -1,6 +1,7 @@
 """Where artifacts are measured and run: this machine, or one reached over adb or ssh.
 
     host               this machine
+    mac                Core ML on this Mac, all its compute units; mac:cpu, mac:gpu, mac:ane: some
     adb:SERIAL         an Android phone, through its app (android_demo); adb: alone is the only one
     ssh:USER@HOST      a board or server with Linux, prepared by `edgevit devices prepare`
 
@@ -22,7 +23,7 @@ from edgevit.lookup import lookup
 from ..run import Run
 from ..variant import Item
 
-KINDS = {kind: f"{__package__}.{kind}" for kind in ("host",)}
+KINDS = {kind: f"{__package__}.{kind}" for kind in ("host", "mac")}
 Answer = Callable[..., tuple[np.ndarray, ...]]
 
 

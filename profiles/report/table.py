@@ -107,7 +107,7 @@ def _row(run: Run, base: Run) -> dict[str, Any]:
         "spread_pct": run.spread_pct,
         "first_run_ms": run.first_run_s * 1e3,
         "load_ms": run.load_s * 1e3,
-        "peak_memory_mb": run.peak_memory_bytes / 1e6,
+        "peak_memory_mb": run.peak_memory_bytes / 1e6 or None,  # 0: another tool's, which says none
         "gmacs_per_s": rate / 1e9 if rate else None,
         "peak_pct": 100 * fraction if fraction else None,
         "speed": against.value if against else None,
