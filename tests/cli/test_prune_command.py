@@ -26,6 +26,7 @@ def folder(tmp_path_factory):
     return filled(tmp_path_factory.mktemp("prune"))
 
 
+@pytest.mark.slow
 @pytest.mark.needs("onnxruntime", "onnxscript")
 def test_macs_and_weights_on_budget_in_files_that_every_command_takes(folder):
     page = folder / "page.html"
@@ -59,6 +60,7 @@ def test_macs_and_weights_on_budget_in_files_that_every_command_takes(folder):
     assert again.exit_code == 0, again.output
 
 
+@pytest.mark.slow
 @pytest.mark.needs("onnxruntime", "onnxscript")
 def test_a_latency_is_corrected_by_what_the_file_takes(folder, monkeypatch):
     """The runtime takes 1.3 times as long as its operators say: faked, a fault."""

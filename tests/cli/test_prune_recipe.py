@@ -28,6 +28,7 @@ def folder(tmp_path_factory):
     return filled(tmp_path_factory.mktemp("prune"))
 
 
+@pytest.mark.slow
 @pytest.mark.needs("onnxruntime", "onnxscript")
 def test_a_block_that_matters_least_is_left_out_whole(folder):
     words = ["prune", f"{folder / 'net.py'}:deep", "--data", str(folder / "data"), "--rounds", "3"]
@@ -41,6 +42,7 @@ def test_a_block_that_matters_least_is_left_out_whole(folder):
     assert isinstance(net[3], torch.nn.Identity)
 
 
+@pytest.mark.slow
 @pytest.mark.needs("onnxruntime", "onnxscript")
 def test_what_is_pruned_can_be_pruned_again(folder):
     found, weights = study(Recipe(str(folder / "net.py:net")), pictures_in(folder / "data", "")), []
@@ -57,6 +59,7 @@ def test_what_is_pruned_can_be_pruned_again(folder):
         prune(found, Budget.parse("macs=0.6x"), bench)
 
 
+@pytest.mark.slow
 @pytest.mark.needs("onnxruntime", "onnxscript")
 def test_a_recipe_prunes_before_it_quantizes(folder):
     net, data = str(folder / "net.py:net"), str(folder / "data")
@@ -78,6 +81,7 @@ def test_pictures_without_pruning_are_refused(folder):
     assert "are for a recipe that prunes" in refused(CliRunner().invoke(cli, words))
 
 
+@pytest.mark.slow
 @pytest.mark.needs("onnxruntime", "onnxscript")
 def test_a_training_that_stopped_goes_on_with_the_same_widths(folder, monkeypatch):
     """The second epoch is broken off: a fault, injected."""

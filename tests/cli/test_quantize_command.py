@@ -27,6 +27,7 @@ def inputs(tmp_path_factory):
     return file
 
 
+@pytest.mark.slow
 @pytest.mark.needs("onnxruntime", "onnxscript", "litert_torch")
 def test_the_plan_keeps_the_limit(tmp_path, inputs):
     found = edgevit(

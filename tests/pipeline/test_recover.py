@@ -133,6 +133,7 @@ TRUTH = [*np.repeat(np.arange(CLASSES), EACH // 5)]
 WRONG = [0] * len(TRUTH)
 
 
+@pytest.mark.slow
 def test_training_goes_on_where_it_was_stopped(trained, tmp_path, counted, monkeypatch):
     taught = Lessons.batches
 

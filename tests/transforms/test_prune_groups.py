@@ -30,6 +30,7 @@ FAMILIES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "side"), FAMILIES)
 def test_all_of_a_family_can_be_halved(name, side):
     model = models.build(name, num_classes=4, input_size=side)
