@@ -1,0 +1,86 @@
+"""Android phones over adb: which answer, and the one that --device names.
+
+    adb_link      commands and files, and what goes wrong
+    adb_push      artifacts, by digest
+    adb_app       a job in the app
+    adb_result    what the app answers, as Runs
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgevit.errors import DeviceError
+from edgevit.lookup import unknown
+
+from .adb_app import Phone
+from .adb_install import install as install_on
+from .adb_job import PACKAGE
+from .adb_link import Link, client, in_words, listed
+
+if TYPE_CHECKING:
+    from .device import Reachable
+
+KEYS = {
+    "maker": "getprop ro.product.manufacturer",
+    "model": "getprop ro.product.model",
+    "soc": "getprop ro.soc.model",
+    "board": "getprop ro.board.platform",
+    "android": "getprop ro.build.version.release",
+    "cores": "ls -d /sys/devices/system/cpu/cpu[0-9]* | wc -l",
+    "app": f"pm path {PACKAGE}",
+}
+
+
+def reachable() -> "list[Reachable]":
+    server = client()
+    return [_about(Link(server, serial), state) for serial, state in listed(server).items()]
+
+
+def connect(address: str) -> Phone:
+    return Phone(_link(address))
+
+
+def install(address: str, apk: Path) -> str:
+    """Put the app on the device; its serial."""
+    link = _link(address)
+    install_on(link, apk)
+    return link.serial
+
+
+def _link(address: str) -> Link:
+    server = client()
+    found = listed(server)
+    if not found:
+        raise DeviceError(
+            "no Android device: plug one in with USB debugging on, or run `adb connect HOST:PORT`"
+        )
+    ready = [serial for serial, state in found.items() if state == "device"]
+    if not address and len(ready) > 1:
+        raise DeviceError(f"{len(ready)} Android devices, name one: adb:{', adb:'.join(ready)}")
+    serial = address or (ready or list(found))[0]
+    if serial not in found:
+        raise DeviceError(unknown("Android device", serial, found))
+    if serial not in ready:
+        raise DeviceError(f"{serial} is {in_words(found[serial])}")
+    return Link(server, serial)
+
+
+def _about(link: Link, state: str) -> "Reachable":
+    from .device import Reachable
+
+    name = f"adb:{link.serial}"
+    if state != "device":
+        return Reachable(name, state=in_words(state))
+    try:
+        said = link.run("; ".join(f'echo "$({asked})"' for asked in KEYS.values()), timeout_s=10)[1]
+    except DeviceError as e:
+        return Reachable(name, state=str(e))
+    facts = dict(zip(KEYS, [*said.split("\n"), *[""] * len(KEYS)], strict=False))
+    return Reachable(
+        name,
+        model=f"{facts['maker']} {facts['model']}".strip(),
+        soc=facts["soc"] or facts["board"],
+        cores=int(facts["cores"]) if facts["cores"].isdigit() else None,
+        os=f"Android {facts['android']}".strip(),
+        state="ready" if facts["app"] else f"app missing: edgevit devices install {name} APK",
+    )
