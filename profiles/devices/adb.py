@@ -1,6 +1,7 @@
 """Android phones over adb: which answer, and the one that --device names.
 
-    adb_link      commands and files, and what goes wrong
+    adb_server    the adb server and the devices it knows
+    adb_link      commands and files of one, and what goes wrong
     adb_push      artifacts, by digest
     adb_app       a job in the app
     adb_result    what the app answers, as Runs
@@ -15,7 +16,8 @@ from edgevit.lookup import unknown
 from .adb_app import Phone
 from .adb_install import install as install_on
 from .adb_job import PACKAGE
-from .adb_link import Link, client, in_words, listed
+from .adb_link import Link
+from .adb_server import client, in_words, listed
 
 if TYPE_CHECKING:
     from .device import Reachable
