@@ -1,10 +1,12 @@
 """Android phones over adb: which answer, and the one that --device names.
 
-    adb_server    the adb server and the devices it knows
-    adb_link      commands and files of one, and what goes wrong
-    adb_push      artifacts, by digest
-    adb_app       a job in the app
-    adb_result    what the app answers, as Runs
+adb_server    the adb server and the devices it knows
+adb_link      commands and files of one, and what goes wrong
+adb_push      artifacts, by digest
+adb_app       a job in the app
+adb_result    what the app answers, as Runs
+adb_install   the app, put on it
+adb_runner    a runtime's own runner in place of the app
 """
 
 from pathlib import Path
@@ -13,10 +15,13 @@ from typing import TYPE_CHECKING
 from edgevit.errors import DeviceError
 from edgevit.lookup import unknown
 
+from ..variant import Item
 from .adb_app import Phone
 from .adb_install import install as install_on
 from .adb_job import PACKAGE
 from .adb_link import Link
+from .adb_runner import Printed
+from .adb_runner import run_by as run_on
 from .adb_server import client, in_words, listed
 
 if TYPE_CHECKING:
@@ -47,6 +52,13 @@ def install(address: str, apk: Path) -> str:
     link = _link(address)
     install_on(link, apk)
     return link.serial
+
+
+def run_by(
+    address: str, runner: Path, item: Item, *, threads: int, runs: int, timeout_s: float
+) -> Printed:
+    """What a runtime's own runner says of an artifact there."""
+    return run_on(_link(address), runner, item, threads=threads, runs=runs, timeout_s=timeout_s)
 
 
 def _link(address: str) -> Link:

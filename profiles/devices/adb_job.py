@@ -69,7 +69,7 @@ class Job:
             serial, last = self._link.serial, f" (it last said {said!r})" if said else ""
             if state == "gone":
                 raise DeviceError(
-                    f"the job's folder on {serial} vanished{last}: does somebody else measure there?"
+                    f"the job's folder on {serial} vanished{last}: does another session use it?"
                 )
             if state == "dead":
                 raise DeviceError(

@@ -86,7 +86,7 @@ class Link:
                 yield c
         except AdbTimeout:
             raise DeviceError(
-                f"{self.serial} does not answer (for {timeout_s:g} s): plug it in again, or restart it"
+                f"{self.serial} does not answer (for {timeout_s:g} s): replug or restart it"
             ) from None
         except (AdbError, OSError, EOFError) as e:
             raise self._explained(e) from None

@@ -1,4 +1,4 @@
-"""What the app answers, as Runs: raw seconds as they came, and the phone's facts as their Context."""
+"""What the app answers, as Runs: raw seconds as they came, the phone's facts as Context."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -39,7 +39,9 @@ def error_of(found: Mapping[str, Any], label: str) -> EdgevitError | None:
     if not (error := found["error"]):
         return None
     kind = by_name(error["kind"])
-    return (kind or DeviceError)(f"{label}: {'' if kind else error['kind'] + ': '}{error['message']}")
+    return (kind or DeviceError)(
+        f"{label}: {'' if kind else error['kind'] + ': '}{error['message']}"
+    )
 
 
 def _facts(said: Mapping[str, Any], serial: str, device: str) -> dict[str, Any]:

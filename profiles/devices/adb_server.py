@@ -1,4 +1,4 @@
-"""The adb server on this machine: started if none runs, and what it says of the devices it knows."""
+"""The adb server on this machine: started if none runs, and what it says of its devices."""
 
 import socket
 import subprocess

@@ -1,44 +1,17 @@
-"""A loopback phone behind a real adb server of its own: private port, scratch HOME."""
-
-import os
-import socket
-import subprocess
-from contextlib import contextmanager
-from pathlib import Path
+"""Loopback phones behind a real adb server."""
 
 import pytest
 from loopback_phone import Phone
+from private_server import adb_server, bundled
 
 from edgevit.profiles.devices import adb_job
-
-
-@contextmanager
-def adb_server(binary, home):
-    """The variables by which all adb clients find this server, and no other."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port = found.getsockname()[1]
-    variables = {
-        "ADBUTILS_ADB_PATH": str(binary),
-        "ANDROID_ADB_SERVER_PORT": str(port),
-        "HOME": str(home),
-        # No phone of the developer's, no emulator; searching for them takes three seconds, too.
-        "ADB_USB": "0",
-        "ADB_LOCAL_TRANSPORT_MAX_PORT": "5553",
-    }
-    env = {**os.environ, **variables}
-    subprocess.run([binary, "start-server"], env=env, check=True, capture_output=True)
-    try:
-        yield variables
-    finally:
-        subprocess.run([binary, "kill-server"], env=env, check=True, capture_output=True)
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     """The adb that comes with adbutils."""
-    adbutils = pytest.importorskip("adbutils")
-    binary = Path(adbutils.__file__).parent / "binaries" / "adb"
-    with adb_server(binary, tmp_path_factory.mktemp("home")) as variables:
+    pytest.importorskip("adbutils")
+    with adb_server(bundled(), tmp_path_factory.mktemp("home")) as variables:
         yield variables
 
 

@@ -26,7 +26,8 @@ from loopback_sync import serve_sync
 HEADER = struct.Struct("<6I")
 VERSION, MAX_BYTES = 0x01000001, 256 * 1024  # of this version on, checksums are not looked at
 CNXN, AUTH, OPEN, OKAY, WRTE, CLSE = (
-    int.from_bytes(name, "little") for name in (b"CNXN", b"AUTH", b"OPEN", b"OKAY", b"WRTE", b"CLSE")
+    int.from_bytes(name, "little")
+    for name in (b"CNXN", b"AUTH", b"OPEN", b"OKAY", b"WRTE", b"CLSE")
 )
 TOKEN = 1  # the kind of AUTH message that asks for a signature
 FOLDERS = re.compile(r"""(?<![^\s'"=(;])/(?=(sdcard|data)\b)""")

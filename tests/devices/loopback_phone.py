@@ -1,8 +1,9 @@
 """A folder that passes for a phone over adb: its properties, its programs, and the app's files.
 
 The programs that adb's commands call on Android (am, pm, pidof, dumpsys, getprop) are small scripts
-here, which answer from files in `root`: a test writes what the phone is to say. The app is a process
-of its own either way: a stand-in, forked from the tests' template for speed, or any command.
+here, which answer from files in `root`: a test writes what the phone is to say. The app is a
+process of its own either way: a stand-in, forked from the tests' template for speed, or any
+command.
 """
 
 import os

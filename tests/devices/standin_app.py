@@ -20,7 +20,7 @@ PLACE = "loopback stand-in, not a phone"
 
 
 class InProcess:
-    """Answers `bench` as a child would; what a runtime raises is an error in JSON, as in the app."""
+    """Answers `bench` as a child would; what a runtime raises is an error in JSON, as there."""
 
     def __init__(self, slot: int):
         self._slot = slot
@@ -44,7 +44,9 @@ def profiled(job, files: Path, folder: Path) -> dict:
 
     found = bench.profile(
         [Item(files / item["file"], item["target"]) for item in job["items"]],
-        **{key: job[key] for key in ("threads", "rounds", "warmup_s", "block_s", "seed", "control")},
+        **{
+            key: job[key] for key in ("threads", "rounds", "warmup_s", "block_s", "seed", "control")
+        },
         start=lambda timeout_s: InProcess(next(slots)),
         probe=None,
         cores_for=lambda threads: (),
@@ -52,7 +54,9 @@ def profiled(job, files: Path, folder: Path) -> dict:
     )
     first = found[0]
     return {
-        "items": [_refused(run) if isinstance(run, EdgevitError) else _measured(run) for run in found],
+        "items": [
+            _refused(run) if isinstance(run, EdgevitError) else _measured(run) for run in found
+        ],
         "control_s": [] if isinstance(first, EdgevitError) else first.control_s,
     }
 
@@ -67,7 +71,9 @@ def ran(job, files: Path, folder: Path) -> dict:
             for i, port in enumerate(loaded.inputs)
         ]
         outputs = loaded(*(a.reshape(p.shape) for a, p in zip(arrays, loaded.inputs, strict=True)))
-        ports = [{"name": f"{i}", "dtype": str(a.dtype), "shape": a.shape} for i, a in enumerate(outputs)]
+        ports = [
+            {"name": f"{i}", "dtype": str(a.dtype), "shape": a.shape} for i, a in enumerate(outputs)
+        ]
         names.append([f"output-{row}-{i}.bin" for i in range(len(outputs))])
         for name, array in zip(names[-1], outputs, strict=True):
             (folder / name).write_bytes(np.ascontiguousarray(array).tobytes())
@@ -110,4 +116,3 @@ def main(files: str, token: str):
     part = folder / "result.json.part"
     part.write_text(json.dumps(said))
     part.rename(folder / "result.json")
-

@@ -38,7 +38,9 @@ def sent(monkeypatch):
     """The paths of what is sent, in order."""
     paths, push = [], adb_link.Link.push
     monkeypatch.setattr(
-        adb_link.Link, "push", lambda *given: (paths.append(given[2].split("/files/")[1]), push(*given))
+        adb_link.Link,
+        "push",
+        lambda *given: (paths.append(given[2].split("/files/")[1]), push(*given)),
     )
     return paths
 
@@ -73,7 +75,10 @@ def test_what_the_app_does_not_run_or_refuses_leaves_the_others(device, item, tm
     assert str(found[1]).startswith("broken.onnx: ")
     assert "the engine refuses it" in str(found[1])
     assert found[2].control_s == ()  # the control is of the first that the app was given
-    with pytest.raises(InputError, match="not coreml"), device.open(package, threads=1, timeout_s=9):
+    with (
+        pytest.raises(InputError, match="not coreml"),
+        device.open(package, threads=1, timeout_s=9),
+    ):
         pass
 
 

@@ -57,7 +57,9 @@ def test_no_device_several_and_one_that_is_not_there(plug):
         f"2 Android devices, name one: adb:{two.serial}, adb:{one.serial}",
     )
     near = one.serial[:-1]
-    with pytest.raises(DeviceError, match=f"unknown Android device '{near}'; did you mean .*{near}"):
+    with pytest.raises(
+        DeviceError, match=f"unknown Android device '{near}'; did you mean .*{near}"
+    ):
         connect(f"adb:{near}")
 
 
@@ -172,8 +174,8 @@ def test_a_device_that_is_no_more_listed(phone, item):
     [
         (
             "open('progress.txt', 'w').write('load 1/2')",
-            "the app on SERIAL said nothing new for 0.5 s (it last said 'load 1/2'): give it longer "
-            "with --timeout, or a smaller model",
+            "the app on SERIAL said nothing new for 0.5 s (it last said 'load 1/2'): give it "
+            "longer with --timeout, or a smaller model",
         ),
         (
             "open('result.json', 'w').write('{')",
@@ -193,7 +195,7 @@ def test_a_device_that_is_no_more_listed(phone, item):
         ),
         (
             "import shutil; shutil.rmtree(os.getcwd())",
-            "the job's folder on SERIAL vanished: does somebody else measure there?",
+            "the job's folder on SERIAL vanished: does another session use it?",
         ),
     ],
 )
@@ -218,7 +220,7 @@ def test_an_error_of_the_whole_job_is_its_own(plug, item):
     ("says", "sentence"),
     [
         (
-            "Failure [INSTALL_FAILED_NO_MATCHING_ABIS: Failed to extract native libraries, res=-113]",
+            "Failure [INSTALL_FAILED_NO_MATCHING_ABIS: Failed to extract libraries, res=-113]",
             "it holds no code for this phone's processor (arm64-v8a): build it for that",
         ),
         (
