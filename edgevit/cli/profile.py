@@ -104,7 +104,7 @@ def command(
     if measured:
         screen.show(rich_table(shown, width=screen.out.width))
         if device != "host":
-            screen.show(there(measured[0]))
+            screen.show(*there(measured[0]))
     if screen.verbose:
         for run in measured:
             screen.show(f"{run.name}: {run.cores_used:.2f} cores busy, {vars(run.context)}")

@@ -56,8 +56,15 @@ class Phone:
         if taken:
             settings = {"threads": threads, "rounds": rounds, "warmup_s": warmup_s, "seed": seed}
             settings |= {"block_s": block_s, "control": control, "cooldown_s": cooldown_s}
+            labels = {self._shelf.name(item).partition("/")[2]: item.label for item in taken}
+
+            def tell(what: str, done: int, total: int) -> None:
+                for name, label in labels.items():
+                    what = what.replace(name, label)
+                on_progress(what, done, total)
+
             with self._job("profile", taken, {}, **settings) as job:
-                result = job.wait(timeout_s, on_progress, rounds)
+                result = job.wait(timeout_s, tell, rounds)
             serial = self._link.serial
             measured = iter(runs(result, taken, serial=serial, threads=threads, device=device))
         return [next(measured) if item in taken else _not_for_the_app(item) for item in items]

@@ -80,14 +80,14 @@ def rich_table(results: Sequence[Result], *, width: int = 120) -> Table:
     return table
 
 
-def there(run: Run) -> str:
+def there(run: Run) -> list[str]:
     """On which device a session was, and its state before and after, as far as it shows it."""
     c = run.context
-    parts = [f"on {c.device}, {c.os}, {c.cores} cores, {c.threads} of them asked for"]
+    lines = [f"on {c.device}, {c.os}, threads: {c.threads}, cores: {c.cores}"]
     for when, state in zip(("before", "after"), run.state, strict=False):
-        said = ", ".join(f"{key} {value}" for key, value in state.items())
-        parts.append(f"{when}: {said or 'nothing known'}")
-    return "; ".join(parts)
+        if said := ", ".join(f"{key} {value}" for key, value in state.items()):
+            lines.append(f"{when}: {said}")
+    return lines
 
 
 def doubt_lines(table_rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -66,7 +66,8 @@ def test_profile_says_that_no_phone_was_there(phone, run, made):
     assert (code, phone.left_over) == (0, [])
     assert "net.onnx" in out
     assert re.search(r"^on .* \(loopback stand-in, not a phone\), Linux", out, re.MULTILINE)
-    assert "before: battery_pct 80, power_save False, thermal_status 0; after: " in out
+    for when in ("before", "after"):
+        assert f"\n{when}: battery_pct 80, power_save False, thermal_status 0\n" in out
     assert "measure 3/3" in err or "done" in err
     (kept,) = (made.parent / "runs").glob("net.onnx-*.json")
     context = json.loads(kept.read_text())["context"]
