@@ -11,7 +11,7 @@ from edgevit import digest
 from edgevit.errors import DeviceError
 
 from ..variant import Item
-from .adb_link import Link
+from .adb_link import Link, cure
 
 SUFFIXES = {"tflite": ".tflite", "onnx": ".onnx", "executorch": ".pte"}  # what the app runs
 SENT = "sent.txt"  # in a job's folder: the artifacts that were sent, one a line
@@ -23,6 +23,7 @@ class Shelf:
     def __init__(self, link: Link, files: str) -> None:
         self._link, self._files = link, files
         self._sent: list[str] = []
+        self._made = False
 
     def name(self, item: Item) -> str:
         """Its place, relative to `files`."""
@@ -31,6 +32,7 @@ class Shelf:
     def sweep(self, job: str) -> None:
         """Make the folders, `job` among them; remove what an interrupted session left."""
         files = quote(self._files)
+        self._made = True
         self._link.run(
             f"cd {files} 2>/dev/null && for list in jobs/*/{SENT}; do "
             f'[ -f "$list" ] && while read -r name; do rm -f "$name"; done < "$list"; done; '
@@ -38,7 +40,10 @@ class Shelf:
         )
         code, said = self._link.run(f"mkdir -p {files}/artifacts {quote(job)}")
         if code:
-            raise DeviceError(f"{self._link.serial} has no room for a job at {job}: {said}")
+            raise DeviceError(
+                f"{self._link.serial} makes no folder for the app's jobs ({' '.join(said.split())})"
+                f"{cure(said) or '; open the app on it once'}"
+            )
 
     def put(self, items: Sequence[Item], job: str) -> list[str]:
         """The items' names there, after sending those that are missing or differ."""
@@ -57,10 +62,10 @@ class Shelf:
         return list(map(self.name, items))
 
     def clear(self) -> None:
-        """Remove what this session sent."""
-        if self._sent:
-            names = " ".join(quote(f"{self._files}/{name}") for name in self._sent)
-            self._link.run(f"rm -f {names}")
+        """Remove what this session sent, and the folders, unless there is more in them."""
+        if self._made:
+            names = " ".join(map(quote, self._sent))
+            self._link.run(f"cd {quote(self._files)} && rm -f {names}; rmdir jobs artifacts")
             self._sent.clear()
 
     def _holds(self, name: str) -> bool:

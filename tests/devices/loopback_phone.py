@@ -130,10 +130,7 @@ class Phone:
 
     @property
     def left_over(self) -> list[str]:
-        """What a session put here and should have removed; its empty folders may stay."""
+        """What a session put here and should have removed."""
         inside = (path for place in ("sdcard", "data") for path in (self.root / place).rglob("*"))
-        return [
-            str(path.relative_to(self.root))
-            for path in inside
-            if path.is_file() or path.parent.name == "jobs"
-        ]
+        found = (path for path in inside if path.is_file() or self.files in path.parents)
+        return sorted(str(path.relative_to(self.root)) for path in found)

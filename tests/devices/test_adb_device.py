@@ -1,6 +1,7 @@
 """A phone over adb: a real adb client and server, our own adbd, and a stand-in for the app."""
 
 import json
+import sys
 
 import made_by_hand
 import numpy as np
@@ -9,7 +10,7 @@ from loopback_phone import FILES
 
 from edgevit import digest
 from edgevit.converters import target
-from edgevit.errors import DeviceError, InputError
+from edgevit.errors import DeviceError, InputError, MissingRuntime
 from edgevit.profiles.devices import adb_link, adb_push
 from edgevit.profiles.devices.device import connect, reachable
 from edgevit.profiles.timed import random_inputs
@@ -107,7 +108,7 @@ def test_what_is_there_is_not_sent_again_and_stays(phone, item, sent):
     device.profile([item], **QUICK)
     assert not [path for path in sent if path.endswith(".onnx")]
     device.close()
-    assert phone.left_over == [f"{FILES}/artifacts/{item.sha256}.onnx"]
+    assert phone.left_over == [f"{FILES}/artifacts", f"{FILES}/artifacts/{item.sha256}.onnx"]
 
 
 def test_a_damaged_one_of_the_same_name_is_sent_again_and_removed(phone, device, item, sent):
@@ -141,8 +142,17 @@ def test_an_interrupted_session_is_swept_up_by_the_next(phone, device, item):
     device.profile([item], **QUICK)
     device.close()
     kept = phone.files / "artifacts/the-users.onnx"
-    assert phone.left_over == [str(kept.relative_to(phone.root))]
+    assert phone.left_over == [f"{FILES}/artifacts", str(kept.relative_to(phone.root))]
     kept.unlink()
+    kept.parent.rmdir()
+
+
+def test_a_folder_that_cannot_be_made(phone, item):
+    phone.files.rmdir()
+    phone.files.write_text("in its place")
+    with pytest.raises(DeviceError, match=r"makes no folder .*Not a directory\); open the app on"):
+        connect("adb:").profile([item], **QUICK)
+    assert phone.files.read_text() == "in its place"
 
 
 def test_what_answers_is_listed(phone, plug):
@@ -161,6 +171,14 @@ def test_what_answers_is_listed(phone, plug):
     strange = plug(authorised=False)
     states = {found.name: found.state for found in reachable()}
     assert states[f"adb:{strange.serial}"].startswith("unauthorised: unlock its screen")
+
+
+def test_without_adbutils_the_list_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "adbutils", None)
+    said = "phones are reached through adbutils: pip install 'edgevit[devices]'"
+    assert [(one.name, one.state) for one in reachable()][1:] == [("adb:", said)]
+    with pytest.raises(MissingRuntime, match="pip install"):
+        connect("adb:")
 
 
 def test_the_app_is_installed(phone, tmp_path):
