@@ -23,7 +23,7 @@ from ..variant import Item
 from .adb_job import PACKAGE, Job
 from .adb_link import Link
 from .adb_push import SUFFIXES, Shelf
-from .adb_result import error_of, runs
+from .adb_result import outputs, runs
 
 FILES = f"/sdcard/Android/data/{PACKAGE}/files"
 Progress = Callable[[str, int, int], None]
@@ -124,16 +124,8 @@ class Opened:
         }
         phone, settings = self._phone, {"threads": self._threads, "rows": len(rows)}
         with phone._job("run", [self._item], inputs, **settings) as job:
-            (found,) = job.wait(self._timeout_s)["items"]
-            if error := error_of(found, self._item.label):
-                raise error
-            return [
-                tuple(
-                    np.frombuffer(job.pull(name), np.dtype(port["dtype"])).reshape(port["shape"])
-                    for name, port in zip(names, found["outputs"], strict=True)
-                )
-                for names in found["outputs_of_rows"]
-            ]
+            result, serial = job.wait(self._timeout_s), phone._link.serial
+            return outputs(result, self._item.label, serial=serial, pull=job.pull)
 
     def _bytes(self, number: int, array: np.ndarray) -> bytes:
         """As the file declares the input: floats are cast, little-endian, in C order."""

@@ -1,7 +1,10 @@
 """What the app answers, as Runs: raw seconds as they came, the phone's facts as Context."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
+
+import numpy as np
 
 import edgevit
 from edgevit.errors import DeviceError, EdgevitError, by_name
@@ -18,15 +21,40 @@ def runs(
     device: a name in place of the phone's own. Where the app says that it ran in no phone, the
     name says so too, whoever gave it.
     """
-    try:
-        if len(result["items"]) != len(items):
-            raise ValueError(f"{len(result['items'])} items, {len(items)} were asked for")
+    with understood(serial):
         facts = _facts(result["facts"], serial, device)
         return [
             error_of(found, item.label)
             or _run(found, item, facts, threads, result, control=number == 0)
             for number, (item, found) in enumerate(zip(items, result["items"], strict=True))
         ]
+
+
+def outputs(
+    result: Mapping[str, Any], label: str, *, serial: str, pull: Callable[[str], bytes]
+) -> list[tuple[np.ndarray, ...]]:
+    """What the one item computed, for each row of inputs; raises the error that kept it from it.
+
+    pull: the bytes of one of the job's files.
+    """
+    with understood(serial):
+        (found,) = result["items"]
+        if error := error_of(found, label):
+            raise error
+        return [
+            tuple(
+                np.frombuffer(pull(name), np.dtype(port["dtype"])).reshape(port["shape"])
+                for name, port in zip(names, found["outputs"], strict=True)
+            )
+            for names in found["outputs_of_rows"]
+        ]
+
+
+@contextmanager
+def understood(serial: str) -> Iterator[None]:
+    """Around what reads a result: one that lacks something is of another app's version."""
+    try:
+        yield
     except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as e:
         raise DeviceError(
             f"the app on {serial} answers with an incomplete result ({type(e).__name__}: {e}): "

@@ -5,6 +5,7 @@ the one process in which it is called. Its facts say that no phone was there.
 """
 
 import json
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +20,16 @@ from edgevit.profiles.variant import Item
 PLACE = "loopback stand-in, not a phone"
 
 
+@contextmanager
+def refusing():
+    try:
+        yield
+    except EdgevitError:
+        raise
+    except Exception as e:
+        raise InputError(f"the engine refuses it: {e}") from None
+
+
 class InProcess:
     """Answers `bench` as a child would; what a runtime raises is an error in JSON, as there."""
 
@@ -26,12 +37,8 @@ class InProcess:
         self._slot = slot
 
     def call(self, function, **arguments):
-        try:
+        with refusing():
             return getattr(timed, function.partition(":")[2])(slot=self._slot, **arguments)
-        except EdgevitError:
-            raise
-        except Exception as e:
-            raise InputError(f"the engine refuses it: {e}") from None
 
     def close(self): ...
 
@@ -63,7 +70,11 @@ def profiled(job, files: Path, folder: Path) -> dict:
 
 def ran(job, files: Path, folder: Path) -> dict:
     (item,) = job["items"]
-    loaded = target.find(item["target"]).load(files / item["file"], threads=job["threads"])
+    try:
+        with refusing():
+            loaded = target.find(item["target"]).load(files / item["file"], threads=job["threads"])
+    except EdgevitError as e:
+        return {"items": [_refused(e)]}
     names, ports = [], []
     for row in range(job["rows"]):
         arrays = [

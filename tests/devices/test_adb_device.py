@@ -81,6 +81,11 @@ def test_what_the_app_does_not_run_or_refuses_leaves_the_others(device, item, tm
         device.open(package, threads=1, timeout_s=9),
     ):
         pass
+    with (
+        device.open(Item(broken, "onnx"), threads=1, timeout_s=60) as opened,
+        pytest.raises(InputError, match=r"broken\.onnx: the engine refuses it"),
+    ):
+        opened(np.zeros(1, np.float32))
 
 
 def test_the_job_is_what_the_contract_says(phone, device, item):
