@@ -1,12 +1,14 @@
 """Android phones over adb: which answer, and the one that --device names.
 
-adb_server    the adb server and the devices it knows
-adb_link      commands and files of one, and what goes wrong
-adb_push      artifacts, by digest
-adb_app       a job in the app
-adb_result    what the app answers, as Runs
-adb_install   the app, put on it
-adb_runner    a runtime's own runner in place of the app
+    adb_server    the adb server and the devices it knows
+    adb_link      commands and files of one, and what goes wrong
+    adb_push      artifacts, by digest
+    adb_app       a phone, through jobs (adb_job) in the app on it
+    adb_result    what the app answers, as Runs
+    adb_install   the app, put on it
+    adb_runner    a runtime's own runner in place of the app
+
+Listing phones starts nothing on them, but the adb server here if none runs.
 """
 
 from pathlib import Path
@@ -86,10 +88,11 @@ def _about(link: Link, state: str) -> "Reachable":
     if state != "device":
         return Reachable(name, state=in_words(state))
     try:
-        said = link.run("; ".join(f'echo "$({asked})"' for asked in KEYS.values()), timeout_s=10)[1]
+        asked = "; ".join(f'echo "{key}=$({command})"' for key, command in KEYS.items())
+        pairs = (line.partition("=") for line in link.run(asked, timeout_s=10)[1].splitlines())
     except DeviceError as e:
         return Reachable(name, state=str(e))
-    facts = dict(zip(KEYS, [*said.split("\n"), *[""] * len(KEYS)], strict=False))
+    facts = dict.fromkeys(KEYS, "") | {key: value.strip() for key, _, value in pairs}
     return Reachable(
         name,
         model=f"{facts['maker']} {facts['model']}".strip(),

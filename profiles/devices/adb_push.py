@@ -35,7 +35,8 @@ class Shelf:
         self._made = True
         self._link.run(
             f"cd {files} 2>/dev/null && for list in jobs/*/{SENT}; do "
-            f'[ -f "$list" ] && while read -r name; do rm -f "$name"; done < "$list"; done; '
+            '[ -f "$list" ] && while read -r name; do rm -f "artifacts/${name##*/}"; done '
+            '< "$list"; done; '
             f"rm -rf {files}/jobs"
         )
         code, said = self._link.run(f"mkdir -p {files}/artifacts {quote(job)}")

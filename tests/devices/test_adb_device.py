@@ -170,8 +170,9 @@ def test_what_answers_is_listed(phone, plug):
     assert found.cores
     assert found.state == "ready"
     phone.say("ro.soc.model", "Chip 9\n")
+    phone.forget("ro.product.manufacturer")
     phone.forget("app-org.edgevit.demo")
-    assert one().soc == "Chip 9"
+    assert (one().model, one().soc) == ("Loopback", "Chip 9")
     assert one().state == f"app missing: edgevit devices install adb:{phone.serial} APK"
     strange = plug(authorised=False)
     states = {found.name: found.state for found in reachable()}
