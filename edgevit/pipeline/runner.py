@@ -33,8 +33,10 @@ def printed(
         watch(path, "run")
         try:
             item = item_of(Artifact.read(path, card_required=False))
-            how = {"threads": threads, "runs": runs, "timeout_s": timeout_s}
-            found.append(adb.run_by(address, Path(runner), item, **how))
+            said = adb.run_by(
+                address, Path(runner), item, threads=threads, runs=runs, timeout_s=timeout_s
+            )
+            found.append(said)
         except EdgevitError as e:
             found.append(e)
         watch(path, "done")

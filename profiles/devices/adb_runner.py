@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
+from typing import Any
 
 from edgevit.errors import DeviceError, InputError
 
@@ -81,7 +82,7 @@ def run_by(
     )
 
 
-def _of_benchmark_model(said: str) -> dict[str, float | int] | None:
+def _of_benchmark_model(said: str) -> dict[str, Any] | None:
     """Its last line of counts is of the measured runs, the one before of the warm-up."""
     counts = re.findall(r"count=\d+.*", said)
     times = re.search(r"Init: ([\d.e+]+), First inference: ([\d.e+]+)", said)
@@ -94,7 +95,7 @@ def _of_benchmark_model(said: str) -> dict[str, float | int] | None:
     return {"runs": int(pairs["count"]), **us, "load_s": load, "first_s": first}
 
 
-def _of_executor_runner(said: str) -> dict[str, float | int] | None:
+def _of_executor_runner(said: str) -> dict[str, Any] | None:
     """The sum over all executions, the first of them included."""
     found = re.search(r"executed successfully (\d+) time\(s\) in ([\d.]+) ms", said)
     if not found:
