@@ -198,6 +198,7 @@ def test_a_device_that_is_no_more_listed(phone, item):
             "the job's folder on SERIAL vanished: does another session use it?",
         ),
     ],
+    ids=["silent", "no JSON", "version", "incomplete", "swept"],
 )
 def test_an_app_that_does_not_answer_as_it_should(plug, item, monkeypatch, script, sentence):
     monkeypatch.setattr(adb_app.secrets, "token_hex", lambda count: "TOKEN")
