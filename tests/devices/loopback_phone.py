@@ -122,11 +122,18 @@ class Phone:
         if (self._said / "stand-in").exists():
             (self._said / "stand-in").write_text("")
 
+    @property
+    def runs_the_app(self) -> bool:
+        return not self._sh(f"pidof {PACKAGE}")
+
     def kill_the_app(self):
         """As Android does when memory is short; nothing if it does not run."""
-        command = f'pid=$(pidof {PACKAGE}) && kill -9 "-$pid"'
+        self._sh(f'pid=$(pidof {PACKAGE}) && kill -9 "-$pid"')
+
+    def _sh(self, command: str) -> int:
         env = {"ROOT": str(self.root), "PATH": f"{self.root}/bin:{os.environ['PATH']}"}
-        subprocess.run(["sh", "-c", command], env=env, check=False)
+        done = subprocess.run(["sh", "-c", command], env=env, stdout=subprocess.DEVNULL)
+        return done.returncode
 
     @property
     def left_over(self) -> list[str]:

@@ -138,6 +138,17 @@ def test_opened_it_gives_the_numbers_of_its_runtime(phone, device, item, sent):
     np.testing.assert_array_equal(alone[0], together[0][0])
 
 
+def test_ctrl_c_ends_the_app_and_takes_everything_back(phone, device, item):
+    def stop(what, done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        device.profile([item], on_progress=stop, **QUICK | {"rounds": 2000})
+    assert not phone.runs_the_app
+    device.close()
+    assert phone.left_over == []
+
+
 def test_an_interrupted_session_is_swept_up_by_the_next(phone, device, item):
     (phone.files / "jobs/old").mkdir(parents=True)
     (phone.files / "artifacts").mkdir()
