@@ -159,13 +159,32 @@ def _control(run: Run) -> Doubt | None:
 
 def _power(run: Run) -> Doubt | None:
     seen = {key: value for state in run.state for key, value in state.items()}
-    if not seen.get("on_battery") and seen.get("governor") != "powersave":
+    reasons = (
+        (seen.get("on_battery"), "on battery"),
+        (seen.get("governor") == "powersave", "the CPU's governor is powersave"),
+        (seen.get("power_save"), "power saving is on"),
+    )
+    found = next((words for holds, words in reasons if holds), None)
+    if found is None:
         return None
     return Doubt(
         "power",
-        "on battery" if seen.get("on_battery") else "the CPU's governor is powersave",
+        found,
         "the clock follows the load, and times belong to no fixed speed",
-        "plug it in, or set the governor to performance",
+        "plug it in, and end power saving or set the governor to performance",
+    )
+
+
+def _hot(run: Run) -> Doubt | None:
+    # Android's scale: 0 none, 1 light, 2 moderate, 3 severe, and up to 6, shutting down.
+    status = max((state.get("thermal_status") or 0 for state in run.state), default=0)
+    if status < 1:
+        return None
+    return Doubt(
+        "hot",
+        f"Android gives the phone's thermal status as {status} of 6",
+        "a hot phone slows its clocks, and times are those of no cool one",
+        "let it cool, take it out of its case, and profile again",
     )
 
 
@@ -191,5 +210,6 @@ CHECKS: tuple[Callable[[Run], Doubt | None], ...] = (
     _unsettled,
     _control,
     _power,
+    _hot,
     _few_rounds,
 )

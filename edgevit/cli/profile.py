@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from ..errors import EdgevitError, InputError, NotOnThisSystem
-from .choices import DEVICE, DEVICE_NAME, artifacts_among
+from .choices import DEVICE, DEVICE_NAME, RUNNER, artifacts_among
 from .screen import Screen, screened
 
 
@@ -23,6 +23,7 @@ from .screen import Screen, screened
 @click.option("--timeout", type=float, default=600, show_default=True, help="Seconds per step.")
 @click.option("--device", default="host", show_default=True, help=DEVICE)
 @click.option("--device-name", default="", help=DEVICE_NAME)
+@click.option("--runner", type=click.Path(path_type=Path), help=RUNNER)
 @click.option("--ops", is_flag=True, help="Time each operator, by the runtime's own profiler.")
 @click.option("--by", type=click.Choice(["op", "module", "kind"]), help="Group --ops; default op.")
 @click.option("--html", type=click.Path(path_type=Path), help="Write a page with the plots.")
@@ -41,6 +42,7 @@ def command(
     timeout: float,
     device: str,
     device_name: str,
+    runner: Path | None,
     ops: bool,
     by: str | None,
     html: Path | None,
@@ -70,10 +72,18 @@ def command(
             timeout_s=timeout,
         )
         return
+    if runner:
+        if html or runs:
+            raise InputError("--runner gives no samples and writes no page; --json has its figures")
+        from .runner import show as show_printed
+
+        counts = {"threads": threads, "runs": rounds}
+        show_printed(screen, chosen, runner, on=device, timeout_s=timeout, **counts)
+        return
     from ..pipeline.profile import profile
     from ..pipeline.report import page
     from ..profiles.report.contents import RUNS
-    from ..profiles.report.table import rich_table, rows
+    from ..profiles.report.table import rich_table, rows, there
     from ..profiles.run import Run
     from ..profiles.sustained import in_words
 
@@ -103,6 +113,8 @@ def command(
     if measured:
         screen.show(rich_table(shown, width=screen.out.width))
         screen.show(*filter(None, map(in_words, measured)))
+        if device != "host":
+            screen.show(*there(measured[0]))
     if screen.verbose:
         for run in measured:
             screen.show(f"{run.name}: {run.cores_used:.2f} cores busy, {vars(run.context)}")

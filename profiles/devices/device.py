@@ -23,7 +23,7 @@ from edgevit.lookup import lookup
 from ..run import Run
 from ..variant import Item
 
-KINDS = {kind: f"{__package__}.{kind}" for kind in ("host", "mac")}
+KINDS = {kind: f"{__package__}.{kind}" for kind in ("host", "mac", "adb")}
 Answer = Callable[..., tuple[np.ndarray, ...]]
 
 
@@ -50,7 +50,10 @@ class Remote(Protocol):
         ...
 
     def open(self, item: Item, *, threads: int, timeout_s: float) -> AbstractContextManager[Answer]:
-        """The item in its runtime there: called on arrays it gives the outputs, as a tuple."""
+        """The item in its runtime there: called on arrays it gives the outputs, as a tuple.
+
+        Where starting it there is slow, the answer has `together(rows)` too: a tuple for each row.
+        """
         ...
 
     def close(self) -> None:

@@ -80,6 +80,16 @@ def rich_table(results: Sequence[Result], *, width: int = 120) -> Table:
     return table
 
 
+def there(run: Run) -> list[str]:
+    """On which device a session was, and its state before and after, as far as it shows it."""
+    c = run.context
+    lines = [f"on {c.device}, {c.os}, threads: {c.threads}, cores: {c.cores}"]
+    for when, state in zip(("before", "after"), run.state, strict=False):
+        if said := ", ".join(f"{key} {value}" for key, value in state.items()):
+            lines.append(f"{when}: {said}")
+    return lines
+
+
 def doubt_lines(table_rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """A line per kind of doubt: what was seen of which artifacts, why it matters, a cure."""
     kinds: dict[str, dict[str, list[str]]] = {}

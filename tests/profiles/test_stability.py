@@ -34,6 +34,8 @@ def test_a_sound_run_has_no_doubts():
     assert kinds(quiet(macs=10**9, bracket=(1.02e11, 1e11, 1.01e11))) == []
     assert kinds(quiet(threads=4, cores_used=3.6)) == []
     assert kinds(make_run([(0.01,)] * 30)) == []  # a clock of coarse ticks
+    cool = {"thermal_status": 0, "power_save": False, "on_battery": False}
+    assert kinds(replace(quiet(), state=(cool, cool))) == []
 
 
 @pytest.mark.parametrize(
@@ -48,6 +50,9 @@ def test_a_sound_run_has_no_doubts():
         (quiet(cores_used=1.9), ["threads"]),
         (quiet(threads=4, cores_used=1.0), ["threads"]),
         (quiet(macs=2 * 10**9, bracket=(1e11,)), ["above peak"]),
+        (replace(quiet(), state=({"on_battery": True}, {})), ["power"]),
+        (replace(quiet(), state=({"power_save": False}, {"power_save": True})), ["power"]),
+        (replace(quiet(), state=({"thermal_status": 0}, {"thermal_status": 1})), ["hot"]),
     ],
 )
 def test_each_defect_is_named_and_nothing_else(run, expected):
