@@ -22,7 +22,7 @@ from edgevit.lookup import lookup
 from ..run import Run
 from ..variant import Item
 
-KINDS = {kind: f"{__package__}.{kind}" for kind in ("host",)}
+KINDS = {kind: f"{__package__}.{kind}" for kind in ("host", "ssh")}
 Answer = Callable[..., tuple[np.ndarray, ...]]
 
 
