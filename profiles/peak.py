@@ -113,7 +113,7 @@ class Peak:
 def probe(
     threads: int = 1, cores: tuple[int, ...] = (), *, start: Callable[..., Callee] = Child
 ) -> Iterator[Peak]:
-    """The peak of `threads` threads on `cores`, any if empty; start: makes a child on the machine."""
+    """The peak of `threads` threads on `cores`, any if empty; start makes a child there."""
     env = {variable: str(threads) for variable in THREAD_VARIABLES}
     # Who wants equal digits everywhere pins OpenBLAS to an old core; empty, it looks for itself.
     env["OPENBLAS_CORETYPE"] = ""

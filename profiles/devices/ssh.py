@@ -87,7 +87,7 @@ class Board:
         """The item as it lies on the board."""
         found = find(item.target)
         if found.runtime not in RUNTIMES:
-            raise DeviceError(f"{item.target} files do not run on boards: {self.line.name} has Linux")
+            raise DeviceError(f"{item.target} files do not run on {self.line.name}, a Linux")
         if found.runtime not in self.line.greeting["runtimes"]:
             raise DeviceError(
                 f"{self.line.name} has no {found.runtime}; `edgevit devices prepare "

@@ -9,7 +9,7 @@ from edgevit.board import GREETING
 from edgevit.errors import ChildError, DeviceError, EdgevitError, MissingRuntime, by_name
 from edgevit.wire import receive, send
 
-from .ssh_login import Address, login
+from .ssh_login import Address, hang_up, login
 from .ssh_stream import Stream
 
 # Where `edgevit devices prepare` puts things, under the home of whom we log in as.
@@ -35,7 +35,7 @@ class Line:
             self.greeting: dict[str, Any] = receive(self._stream)  # type: ignore[arg-type]
             self._check_code()
         except BaseException:
-            self.connection.abort()
+            hang_up(self.connection)
             raise
 
     def call(
@@ -58,7 +58,9 @@ class Line:
             error.words = reply.get("words", "")
         raise error
 
-    def child(self, *, timeout_s: float = CALL_S, env: dict[str, str] | None = None) -> "BoardChild":
+    def child(
+        self, *, timeout_s: float = CALL_S, env: dict[str, str] | None = None
+    ) -> "BoardChild":
         """A child on the board."""
         number = self.call("edgevit.board:begin", timeout_s=timeout_s, env=env)
         return BoardChild(self, number, timeout_s)
@@ -67,7 +69,7 @@ class Line:
         """The end of its stdin: the board ends its children and removes what was pushed."""
         if not self._fault:
             self._stream.end(10)
-        self.connection.abort()
+        hang_up(self.connection)
 
     def _exchange(self, request: dict[str, Any], within_s: float) -> Any:
         if self._fault:
@@ -82,15 +84,19 @@ class Line:
             )
         except EOFError:
             how, words = self._stream.end(5), self._stream.last_words
-            self._fault = f"the connection to {self.name} was cut" if not how else (
-                f"edgevit's process on {self.name} is gone: {how}"
-                + (f", last words: {words}" if words else "")
+            self._fault = (
+                f"the connection to {self.name} was cut"
+                if not how
+                else (
+                    f"edgevit's process on {self.name} is gone: {how}"
+                    + (f", last words: {words}" if words else "")
+                )
             )
         except BaseException:  # Ctrl-C: the reply on its way must not answer the next call
             self._fault = f"the call to {self.name} was given up"
-            self.connection.abort()
+            hang_up(self.connection)
             raise
-        self.connection.abort()
+        hang_up(self.connection)
         raise DeviceError(self._fault)
 
     def _unprepared(self) -> DeviceError:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 CONNECT_S = 15.0
 KEEPALIVE_S, KEEPALIVES = 10.0, 3  # a cable that was pulled is noticed after 30 to 40 s
-_ADDRESS = re.compile(r"(?:(?P<user>[^@\s]+)@)?(?P<host>\[[^\]]+\]|[^\[\]@:\s]+)(?::(?P<port>\d+))?")
+_ADDRESS = re.compile(
+    r"(?:(?P<user>[^@\s]+)@)?(?P<host>\[[^\]]+\]|[^\[\]@:\s]+)(?::(?P<port>\d+))?"
+)
 
 
 @dataclass(frozen=True)
@@ -106,13 +108,22 @@ def login(address: Address) -> "asyncssh.SSHClientConnection":
         raise DeviceError(f"{address.name} cannot be reached: {e}") from None
 
 
+def hang_up(connection: "asyncssh.SSHClientConnection") -> None:
+    async def abort() -> None:  # in the loop's own thread, which nothing else would wake
+        connection.abort()
+
+    wait(abort())
+
+
 def _unknown_key(address: Address, seen: dict[str, Any], options: dict[str, Any]) -> DeviceError:
     """The sentence for a host key that is not in known_hosts, or is another one there."""
     import asyncssh
 
     host, port, key = seen["host"], seen["port"], seen["key"]
     kind = key.get_algorithm()
-    files = asyncssh.SSHClientConnectionOptions(**options).known_hosts
+    # config=(): ~/.ssh/config, as for `connect`.
+    read = asyncssh.SSHClientConnectionOptions.construct(None, config=(), **options)
+    files = wait(read).known_hosts
     listed = isinstance(files, list) and files
     place = Path(str(files[0])) if listed else Path.home() / ".ssh" / "known_hosts"
     known = place.exists() and asyncssh.match_known_hosts(

@@ -1,8 +1,8 @@
 """Make a board ready: a Python with the runtimes, edgevit's own code, and what starts it.
 
-    ~/.cache/edgevit/board/venv   the packages, where the board's Python has not all of them already
-                           code   edgevit, as the machine that prepares has it
-                           run    starts `edgevit.board` by that Python, on that code
+~/.cache/edgevit/board/venv   the packages, where the board's Python has not all of them already
+                       code   edgevit, as the machine that prepares has it
+                       run    starts `edgevit.board` by that Python, on that code
 """
 
 import json
@@ -22,7 +22,7 @@ from .known_boards import remember
 from .loop import wait
 from .ssh import Board
 from .ssh_line import PLACE, Line
-from .ssh_login import Address, login
+from .ssh_login import Address, hang_up, login
 from .ssh_push import put
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def prepare(
         watch("copy edgevit")
         shell.bring_code(executable, place)
     finally:
-        shell.connection.abort()
+        hang_up(shell.connection)
     remember(board.text)
     return _check(board, ".".join(map(str, version)), runtimes, watch)
 
@@ -141,11 +141,13 @@ class Shell:
             )
         source = "--find-links " + shlex.quote(f"{place}/wheels")
         options = f"--no-index {source}" if wheels is not None else "--only-binary=:all:"
-        pip = f"{shlex.quote(venv)}/bin/python -m pip install -q --disable-pip-version-check"
+        pip = f"{shlex.quote(venv)}/bin/python -m pip --disable-pip-version-check install"
         try:
             for wheel in wheels or ():
                 put(self.connection, self.name, wheel, f"{place}/wheels/{wheel.name}")
-            status, out, err = self.run(f"{pip} {options} {' '.join(needs)}", INSTALL_S)
+            status, out, err = self.run(
+                f"{pip} -q --no-compile {options} {' '.join(needs)}", INSTALL_S
+            )
         finally:
             with suppress(DeviceError):
                 self.run(f"rm -rf {shlex.quote(place)}/wheels")

@@ -22,7 +22,7 @@ def put(
     *,
     mode: int = 0o644,
 ) -> None:
-    """Write a file, or bytes, to `place` there, in a folder made when missing; name: the board's."""
+    """Write a file, or bytes, to `place` there, in a folder made if missing; name: the board's."""
     import asyncssh
 
     async def copy() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from .loop import wait
@@ -97,10 +98,8 @@ class Stream:
     async def _end(self) -> str:
         import asyncssh
 
-        try:
+        with suppress(asyncssh.Error, OSError):
             self._process.stdin.write_eof()
-        except (asyncssh.Error, OSError):
-            pass
         await self._process.wait_closed()
         await self._listening
         if self._process.exit_signal:

@@ -1,9 +1,10 @@
 """One prepared board for all tests of a process; each has it with its keys in order."""
 
+import sys
 from pathlib import Path
 
 import pytest
-from loopback import PYTHON, Loopback
+from loopback import Loopback
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +31,6 @@ def board(bare):
     from edgevit.profiles.devices.ssh_prepare import prepare
 
     if not Path(bare.place, "run").exists():
-        prepare("board", python=PYTHON, runtimes=())
+        prepare("board", python=sys.executable, runtimes=())
     yield bare
     assert bare.left() == []

@@ -1,10 +1,8 @@
-"""A board on 127.0.0.1: Debian's own sshd, with keys, a port and a home that are only the test's."""
+"""A board on 127.0.0.1: Debian's own sshd, with keys, port and home that are only the test's."""
 
-import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -27,7 +25,6 @@ Subsystem sftp internal-sftp
 MaxSessions 4
 SetEnv HOME={home}
 """
-# Programs of this machine that a session would not find: sshd gives it a PATH of its own.
 CONFIG = """
 Host board
   HostName 127.0.0.1
@@ -130,7 +127,3 @@ def _free_port() -> int:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]
         return port
-
-
-PYTHON = sys.executable
-PATH = os.environ["PATH"]
