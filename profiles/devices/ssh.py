@@ -10,6 +10,7 @@ board's, through the same calls as on the host.
 
 import posixpath
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -39,7 +40,9 @@ def connect(address: str) -> "Board":
 
 def reachable() -> list[Reachable]:
     """The boards that were prepared from here."""
-    return [_seen(name) for name in known_boards()]
+    names = known_boards()
+    with ThreadPoolExecutor(len(names) or 1) as pool:
+        return list(pool.map(_seen, names))
 
 
 def _seen(name: str) -> Reachable:

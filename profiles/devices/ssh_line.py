@@ -6,7 +6,14 @@ from typing import Any
 
 from edgevit import packed
 from edgevit.board import GREETING
-from edgevit.errors import ChildError, DeviceError, EdgevitError, MissingRuntime, by_name
+from edgevit.errors import (
+    ChildError,
+    DeviceError,
+    EdgevitError,
+    MissingRuntime,
+    OutputError,
+    by_name,
+)
 from edgevit.wire import receive, send
 
 from .ssh_login import Address, hang_up, login
@@ -34,6 +41,9 @@ class Line:
                 raise self._unprepared()
             self.greeting: dict[str, Any] = receive(self._stream)  # type: ignore[arg-type]
             self._check_code()
+        except (EOFError, TimeoutError) as e:
+            hang_up(self.connection)
+            raise DeviceError(f"{self.name} starts no process: {e or 'no answer'}") from None
         except BaseException:
             hang_up(self.connection)
             raise
@@ -51,8 +61,8 @@ class Line:
         kind = by_name(reply["kind"])
         if kind is None:
             raise DeviceError(f"{self.name} failed: {reply['kind']}: {reply['error']}")
-        if issubclass(kind, MissingRuntime):
-            raise DeviceError(f"{self.name}: {reply['error']}, there")
+        if issubclass(kind, MissingRuntime | OutputError):
+            raise DeviceError(f"{self.name}: {reply['error']}")
         error = kind(reply["error"])
         if isinstance(error, ChildError):
             error.words = reply.get("words", "")
@@ -84,14 +94,10 @@ class Line:
             )
         except EOFError:
             how, words = self._stream.end(5), self._stream.last_words
-            self._fault = (
-                f"the connection to {self.name} was cut"
-                if not how
-                else (
-                    f"edgevit's process on {self.name} is gone: {how}"
-                    + (f", last words: {words}" if words else "")
-                )
-            )
+            self._fault = f"the connection to {self.name} was cut"
+            if how:
+                said = f", last words: {words}" if words else ""
+                self._fault = f"edgevit's process on {self.name} is gone: {how}{said}"
         except BaseException:  # Ctrl-C: the reply on its way must not answer the next call
             self._fault = f"the call to {self.name} was given up"
             hang_up(self.connection)

@@ -36,7 +36,7 @@ PACKAGES = {
     "executorch": ("executorch",),
 }
 CHECKS = Path(__file__).parent / "checks"  # a small file for each target, which is run there
-INSTALL_S = 1800.0
+INSTALL_S, CHECK_S = 1800.0, 300.0
 SURVEY = (
     "import json,os,platform,sys;from importlib import metadata;"
     "print(json.dumps([sys.version_info[:2],platform.machine(),os.path.expanduser(chr(126)),"
@@ -188,7 +188,7 @@ def _check(
             (file,) = CHECKS.glob(f"{target}.*")
             try:
                 item = board.push(Item(file, target))
-                with closing(board.line.child()) as child:
+                with closing(board.line.child(timeout_s=CHECK_S)) as child:
                     opened = child.call(
                         "edgevit.profiles.timed:open_artifact",
                         target=target,

@@ -18,11 +18,16 @@ class Stream:
     """timeout_s: of one read or write; TimeoutError beyond. The end of the process is EOFError."""
 
     def __init__(self, connection: "asyncssh.SSHClientConnection", command: str) -> None:
+        import asyncssh
+
         self.timeout_s = 60.0
         self._connection = connection
         self._unsent = bytearray()
         self._said: deque[str] = deque(maxlen=LAST_LINES)
-        self._process = wait(self._start(command), self.timeout_s)
+        try:
+            self._process = wait(self._start(command), self.timeout_s)
+        except asyncssh.Error as e:
+            raise EOFError(str(e)) from None
 
     def until(self, greeting: bytes) -> bool:
         """Skip what comes before `greeting`; False where the process ended without it."""
@@ -44,7 +49,7 @@ class Stream:
         try:
             return wait(self._end(), timeout_s)
         except TimeoutError:
-            return "it runs on"
+            return "it has closed its streams"
 
     @property
     def last_words(self) -> str:
