@@ -34,12 +34,19 @@ def test_a_python_that_has_all_is_used_as_it_is(bare):
 
 
 @pytest.mark.slow
-def test_wheels_are_installed_without_a_network(bare, tmp_path):
-    for name in ("numpy", "psutil"):
-        wheel_of(name, tmp_path)
+def test_wheels_are_installed_without_a_network_and_a_missing_one_is_named(bare, tmp_path):
+    python = empty(tmp_path / "empty")
+    given = {"wheels": tmp_path, "python": python, "runtimes": ()}
+    wheel_of("psutil", tmp_path)
+    with pytest.raises(DeviceError) as raised:
+        prepare("board", **given)
+    assert str(raised.value) == (
+        "pip on ssh:board failed: No matching distribution found for numpy; add what is missing"
+    )
+    assert not (bare.place / "wheels").exists()
+    wheel_of("numpy", tmp_path)
     try:
-        done = prepare("board", wheels=tmp_path, python=empty(tmp_path / "empty"), runtimes=())
-        assert done.facts["numpy"] == metadata.version("numpy")
+        assert prepare("board", **given).facts["numpy"] == metadata.version("numpy")
         assert str(bare.place / "venv") in (bare.place / "run").read_text()
         with closing(connect("ssh:board")) as there:
             assert there.line.greeting["runtimes"] == {}
@@ -65,17 +72,6 @@ def empty(folder):
     """A Python with no packages at all."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     return str(folder / "bin" / "python")
-
-
-def test_what_a_folder_of_wheels_lacks_is_named(bare, tmp_path):
-    wheel_of("psutil", tmp_path)
-    with pytest.raises(DeviceError) as raised:
-        prepare("board", wheels=tmp_path, python=empty(tmp_path / "empty"), runtimes=())
-    assert str(raised.value) == (
-        "pip on ssh:board failed: No matching distribution found for numpy; add what is missing"
-    )
-    assert not (bare.place / "wheels").exists()
-    shutil.rmtree(bare.place)
 
 
 def test_a_folder_without_wheels(bare, tmp_path):
