@@ -2,7 +2,7 @@
 
     FOLDER/root                a file tree of Debian's arm64 packages and aarch64 wheels
     FOLDER/python-cortex-a76   starts its Python on an emulated Cortex-A76: dot products, fp16
-    FOLDER/python-max          with all that qemu knows: i8mm, bf16, SVE2
+    FOLDER/python-max          with what qemu knows besides: i8mm, bf16, SVE2
 
 Needs Debian's qemu-user-static, apt and dpkg; apt works in a state of its own, so that nothing here
 is installed or asked for. Made once: a tree of the same sources is left as it is.
@@ -32,7 +32,9 @@ OF_TORCH = (
     "sympy",
     "typing-extensions",
 )
-CPUS = ("cortex-a76", "max")
+# Without SME: with qemu 7.2's, XNNPACK's int8 products of a .tflite are wrong, as those of no other
+# CPU that it emulates are.
+CPUS = {"cortex-a76": "cortex-a76", "max": "max,sme=off"}
 CONSTRAINTS = Path(__file__).parent.parent.parent / "constraints.txt"
 # qemu 7.2 shows its host's /proc/cpuinfo, and onnxruntime dies of an x86 one. What the kernels are
 # chosen by is another thing, the auxiliary vector, which says what the emulated CPU can do.
@@ -75,8 +77,8 @@ def main(folder: Path) -> None:
         cores = range(os.cpu_count() or 1)
         (root / "proc" / "cpuinfo").write_text("".join(CPUINFO.format(number=n) for n in cores))
         ready.write_text(key)
-    for cpu in CPUS:
-        python = folder / f"python-{cpu}"
+    for name, cpu in CPUS.items():
+        python = folder / f"python-{name}"
         python.write_text(PYTHON.format(root=root.resolve(), cpu=cpu))
         python.chmod(0o755)
 
