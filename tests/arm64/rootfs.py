@@ -32,8 +32,8 @@ OF_TORCH = (
     "sympy",
     "typing-extensions",
 )
-# Without SME: with qemu 7.2's, XNNPACK's int8 products of a .tflite are wrong, as those of no other
-# CPU that it emulates are.
+# Without SME, whose integer outer product is wrong in qemu 7.2.22: SMOPA alone, twenty lines of
+# assembly, gives a quarter of its sums right, and a .tflite of int8 scores that mean nothing.
 CPUS = {"cortex-a76": "cortex-a76", "max": "max,sme=off"}
 CONSTRAINTS = Path(__file__).parent.parent.parent / "constraints.txt"
 # qemu 7.2 shows its host's /proc/cpuinfo, and onnxruntime dies of an x86 one. What the kernels are
