@@ -68,9 +68,9 @@ class Shell:
         venv = f"{place}/venv"
         status, out, err = self.run(f"{shlex.quote(python)} -m venv {shlex.quote(venv)}", INSTALL_S)
         if status:
-            said = (err or out).splitlines()[-1:] or [f"exit code {status}"]
+            said = [*(err or out).splitlines(), f"exit code {status}"][0][:200]
             raise DeviceError(
-                f"{python} on {self.name} makes no venv ({said[0][:200]}); on Debian "
+                f"{python} on {self.name} makes no venv ({said}); on Debian "
                 "`apt install python3-venv` cures that"
             )
         source = "--find-links " + shlex.quote(f"{place}/wheels")
