@@ -1,7 +1,10 @@
 """What goes wrong between here and a board: each in one sentence, exit code 7, nothing left."""
 
+import os
+import shutil
 import socket
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -152,6 +155,16 @@ def test_a_long_call_ends_with_the_connection(board):
     with pytest.raises(DeviceError, match="the connection to ssh:board was cut"):
         child.call("subprocess:run", args=["sleep", "600"])
     there.close()
+
+
+def test_what_a_board_without_power_has_kept_goes_after_a_day(board):
+    old, young = (board.place / f".edgevit-{name}" for name in ("old", "young"))
+    for place, days in ((old, 2), (young, 0)):
+        (place / "model").mkdir(parents=True)
+        os.utime(place, (time.time() - 86400 * days,) * 2)
+    connect("ssh:board").close()
+    assert (old.exists(), young.exists()) == (False, True)
+    shutil.rmtree(young)
 
 
 def test_the_command_ends_with_7(bare):
