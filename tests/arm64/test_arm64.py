@@ -27,8 +27,10 @@ TARGETS = ("onnx", "tflite", "executorch")
 MODELS = {"mobilenetv2_100": "w8a8", "efficientmod_xxs": "w8a8", "deit_tiny": "dyn8"}
 SIDE = 64  # what is proved does not depend on it
 HWCAP, HWCAP2 = 16, 26  # of the auxiliary vector
+EXTRAS = ("onnxruntime", "litert_torch", "executorch", "asyncssh")
 ASIMDDP, I8MM = 1 << 20, 1 << 13  # of the one, of the other
 TABLE = FOLDER / "agreement.txt"
+pytestmark = pytest.mark.needs("qemu-aarch64-static", "/usr/sbin/sshd", *EXTRAS)
 
 
 @pytest.fixture(scope="session")
