@@ -83,10 +83,9 @@ def login(address: Address) -> "asyncssh.SSHClientConnection":
             raise DeviceError(f"{address.name}: {e}; its entry in known_hosts forbids it") from None
         raise _unknown_key(address, seen, options) from None
     except asyncssh.PermissionDenied:
-        user = address.user or "the user of that name"
         raise DeviceError(
-            f"{address.name} takes none of the keys that were offered for {user}; "
-            f"`ssh-copy-id` puts one there, and `ssh-add` hands one with a passphrase to the agent"
+            f"{address.name} takes none of the keys that were offered; `ssh-copy-id` puts one "
+            "there, and `ssh-add` hands one with a passphrase to the agent"
         ) from None
     except asyncssh.KeyExchangeFailed as e:
         raise DeviceError(
@@ -137,7 +136,8 @@ def _unknown_key(address: Address, seen: dict[str, Any], options: dict[str, Any]
             f"between. Only if you know which: `ssh-keygen -f {place} -R '{entry}'` removes the "
             "old one"
         )
-    scan = f"ssh-keyscan -p {port} -t {kind.removeprefix('ssh-')} {host} >> {place}"
+    short = kind.removeprefix("ssh-").partition("-")[0]  # as ssh-keyscan says it: ecdsa, ed25519
+    scan = f"ssh-keyscan -p {port} -t {short} {host} >> {place}"
     return DeviceError(
         f"{address.name} is not in {place}. Its host key is {kind} {key.get_fingerprint()}; where "
         "`ssh-keygen -lf` of /etc/ssh/ssh_host_*_key.pub on the board says the same, "
