@@ -33,17 +33,19 @@ TABLE = FOLDER / "agreement.txt"
 pytestmark = pytest.mark.needs("qemu-aarch64-static", "/usr/sbin/sshd", *EXTRAS)
 
 
-@pytest.fixture(scope="session")
-def files() -> list[Path]:
-    found = []
-    for model, precision in MODELS.items():
-        recipe = Recipe(model, input_size=SIDE, calibrate="random")
-        made = convert(recipe, to=TARGETS, out=FOLDER / "out", precisions=("fp32", precision))
-        assert not [one.error for one in made if one.error]
-        found += [one.artifact.path for one in made]
+@pytest.fixture(scope="session", autouse=True)
+def table() -> None:
     heads = "".join(f"{head:>10}" for head in ("error", "on x86", "apart", "allowed"))
     TABLE.write_text(f"{'file':36}{'CPU':11}{heads}{'dB':>7}\n")
-    return found
+
+
+@pytest.fixture(scope="session", params=MODELS)
+def files(request) -> list[Path]:
+    recipe = Recipe(request.param, input_size=SIDE, calibrate="random")
+    precisions = ("fp32", MODELS[request.param])
+    made = convert(recipe, to=TARGETS, out=FOLDER / "out", precisions=precisions)
+    assert not [one.error for one in made if one.error]
+    return [one.artifact.path for one in made]
 
 
 @pytest.fixture(scope="session", params=CPUS)
