@@ -29,7 +29,8 @@ def put(
         async with connection.start_sftp_client() as sftp:
             await sftp.makedirs(posixpath.dirname(place), exist_ok=True)
             if isinstance(source, Path):
-                await sftp.put(str(source), place)
+                # Holes would be left out, also the last one: the file would be too short.
+                await sftp.put(str(source), place, sparse=False)
             else:
                 async with sftp.open(place, "wb") as file:
                     await file.write(source)
@@ -40,7 +41,12 @@ def put(
         wait(copy(), PUSH_S)
     except TimeoutError:
         raise DeviceError(f"{what} was not copied to {name} within {PUSH_S:g} s") from None
-    except (asyncssh.ConnectionLost, asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection):
+    except (
+        ConnectionError,
+        asyncssh.ConnectionLost,
+        asyncssh.SFTPConnectionLost,
+        asyncssh.SFTPNoConnection,
+    ):
         raise DeviceError(f"the connection to {name} was cut while {what} was copied") from None
     except (asyncssh.Error, OSError) as e:
         raise DeviceError(f"{what} cannot be copied to {place} on {name}: {e}") from None

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgevit.cli import main
-from edgevit.errors import ChildDied, DeviceError, InputError, MissingRuntime
+from edgevit.errors import ChildDied, ChildMemory, DeviceError, InputError, MissingRuntime
 from edgevit.profiles.devices.device import connect
 from edgevit.profiles.devices.ssh_login import Address
 from edgevit.profiles.devices.ssh_prepare import CHECKS
@@ -155,6 +155,35 @@ def test_a_long_call_ends_with_the_connection(board):
     with pytest.raises(DeviceError, match="the connection to ssh:board was cut"):
         child.call("subprocess:run", args=["sleep", "600"])
     there.close()
+
+
+def test_a_connection_cut_while_a_file_is_copied(board, tmp_path):
+    large = tmp_path / "large.onnx"
+    with large.open("wb") as file:
+        file.truncate(1 << 29)
+    there = connect("ssh:board")
+    arriving = threading.Thread(target=lambda: (wait_for(board, ".onnx"), board.cut()))
+    arriving.start()
+    (said,) = there.profile([Item(large, "onnx")])
+    arriving.join()
+    there.close()
+    assert str(said) == (
+        "large.onnx: the connection to ssh:board was cut while large.onnx was copied"
+    )
+    assert board.left() == []
+
+
+def wait_for(board, suffix):
+    while not any(file.suffix == suffix for file in board.place.glob(".edgevit-*/*/*")):
+        time.sleep(0.01)
+
+
+def test_too_little_memory(board):
+    with closing(connect("ssh:board")) as there:
+        number = there.line.call("edgevit.board:begin", timeout_s=60, memory_bytes=1 << 30)
+        with pytest.raises(ChildMemory, match="needed more than the limit of 1 GiB of memory"):
+            there.line.call("numpy:ones", of=number, shape=[1 << 31])
+        there.line.call("edgevit.board:end", number=number)
 
 
 def test_what_a_board_without_power_has_kept_goes_after_a_day(board):
