@@ -5,8 +5,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 BIN := .venv/bin
 READY := .venv/ready
 OUT ?= out
+ARM64 ?= build/arm64
 
-.PHONY: demo test check unit clean
+.PHONY: demo test check unit test-arm64 clean
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -35,6 +36,12 @@ check: $(READY)
 
 unit: $(READY)
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+# Needs Debian's qemu-user-static and openssh-server; the emulated Python is made once.
+test-arm64: $(READY)
+	$(BIN)/python tests/arm64/rootfs.py $(ARM64)
+	EDGEVIT_ARM64=$(ARM64) $(BIN)/python -m pytest tests/arm64
+	cat $(ARM64)/agreement.txt
 
 clean:
 	rm -rf .venv build dist out .mypy_cache .ruff_cache .pytest_cache

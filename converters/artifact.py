@@ -9,7 +9,7 @@ import numpy as np
 
 from edgevit import digest
 from edgevit.errors import ArtifactError, InputError
-from edgevit.sandbox import MEMORY_BYTES, TIMEOUT_S, Child
+from edgevit.sandbox import MEMORY_BYTES, TIMEOUT_S, Callee, Child
 
 from .card import Card, card_of
 from .target import TARGETS, Array, Loaded, Tensor, find, runner
@@ -86,6 +86,7 @@ class Session:
     """An open artifact: `session(array, ...)` returns its outputs, a tuple of arrays.
 
     The runtime lives in a child process, so that a file that kills it raises ChildDied here.
+    child: one that is there already, on a device, and has its limits; closed with this.
     """
 
     def __init__(
@@ -98,9 +99,10 @@ class Session:
         memory_bytes: int = MEMORY_BYTES,
         log: Path | None = None,
         by: Literal["load", "evaluate"] = "load",
+        child: Callee | None = None,
     ) -> None:
         self._name = path.name
-        self._child = Child(
+        self._child = child or Child(
             timeout_s=timeout_s,
             memory_bytes=memory_bytes,
             log=log,

@@ -15,9 +15,6 @@ import numpy as np
 from edgevit import calibration
 from edgevit.reference import Arrays
 
-from .rewrites.graph import module_path
-from .simulate import CONV, LINEAR
-
 if TYPE_CHECKING:
     from torch.fx import Node
 
@@ -64,6 +61,8 @@ def _kept(program: "Program") -> Iterator[str]:
     """What the names of operators look like that stay in fp32: the modules around them, as
     litert-torch writes them, each its class and the last step of its path.
     """
+    from .rewrites.graph import module_path  # and torch with it, which running a file does without
+
     nodes = [n for n in program.exported.graph.nodes if program.kept(module_path(n))]
     yield from sorted({_scope(n) for n in nodes if n.op == "call_function"})
     kept = {n.name for n in nodes}
@@ -75,6 +74,9 @@ def _kept(program: "Program") -> Iterator[str]:
 def _narrow(ranges: dict[str, Any], file: Path, program: "Program") -> None:
     """Clip what modules read and write, as the program says, in place."""
     from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flat
+
+    from .rewrites.graph import module_path
+    from .simulate import CONV, LINEAR
 
     products = [n for n in program.exported.graph.nodes if n.target in (CONV, LINEAR)]
     scopes = {module_path(n): re.compile(_scope(n)) for n in products}

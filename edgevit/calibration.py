@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 from .errors import InputError
-from .models.user import called
 from .pictures import pictures_in
 from .preprocess import Preprocess
 from .recipe import RANDOM
@@ -39,6 +38,8 @@ def rows_of(
     elif source.endswith(".npy"):
         rows = [*_fitting(_array(Path(source), samples), examples, source)]
     elif ".py:" in source:
+        from .models.user import called  # which imports torch: what only runs a file needs none
+
         rows = [*_fitting(called(source, most=samples), examples, source)]
     else:
         raise InputError(

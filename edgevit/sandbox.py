@@ -22,7 +22,7 @@ import weakref
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from . import errors
 from .errors import ChildDied, ChildError, ChildMemory, ChildTimeout
@@ -43,6 +43,14 @@ _NO_MEMORY = re.compile(r"bad_alloc|MemoryError|DefaultCPUAllocator|can't alloca
 # torch's threads spin while they wait for each other, which takes the cores from whoever they wait
 # for: on a busy machine of two cores an inference of 70 ms takes 1.9 s.
 PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
+
+
+class Callee(Protocol):
+    """What answers calls: a Child, one on a device, or a fake of known truth in tests."""
+
+    def call(self, function: str, **arguments: Any) -> Any: ...
+
+    def close(self) -> None: ...
 
 
 class Child:

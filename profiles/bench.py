@@ -28,13 +28,13 @@ from typing import Any
 import numpy as np
 
 from edgevit.errors import EdgevitError, InputError
-from edgevit.sandbox import Child
+from edgevit.sandbox import Callee, Child
 
 from . import peak
 from .devices import host
 from .peak import Peak
 from .run import Run
-from .variant import Callee, Item, Machine, Variant
+from .variant import Item, Machine, Variant
 
 ROUNDS_OF_A_PROCESS = 10
 SUSTAINED_S = 0.5  # of a block, at least

@@ -16,14 +16,14 @@ tells whether the machine was slowed by heat or neighbours, and not the artifact
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 
 import numpy as np
 
-from edgevit.sandbox import Child
+from edgevit.sandbox import Callee, Child
 
 # (m, k, n). One core does best near 768³; several need the long one to share the work evenly.
 SHAPES = ((384, 384, 384), (768, 384, 768), (768, 768, 768), (2048, 384, 384))
@@ -110,12 +110,14 @@ class Peak:
 
 
 @contextmanager
-def probe(threads: int = 1, cores: tuple[int, ...] = ()) -> Iterator[Peak]:
-    """The peak of `threads` threads on `cores`, any if empty."""
+def probe(
+    threads: int = 1, cores: tuple[int, ...] = (), *, start: Callable[..., Callee] = Child
+) -> Iterator[Peak]:
+    """The peak of `threads` threads on `cores`, any if empty; start makes a child there."""
     env = {variable: str(threads) for variable in THREAD_VARIABLES}
     # Who wants equal digits everywhere pins OpenBLAS to an old core; empty, it looks for itself.
     env["OPENBLAS_CORETYPE"] = ""
-    with Child(env=env) as child:
+    with closing(start(env=env)) as child:
         child.call(f"{__package__}.timed:pin", cores=list(cores))
         yield Peak(
             best=lambda: float(child.call(f"{__name__}:best_macs_per_s")),

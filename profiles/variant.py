@@ -5,12 +5,13 @@ import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 import edgevit
 from edgevit.errors import EdgevitError
+from edgevit.sandbox import Callee
 
 from .run import Context, Run
 
@@ -34,14 +35,6 @@ class Item:
     @property
     def label(self) -> str:
         return self.name or self.file.name
-
-
-class Callee(Protocol):
-    """What answers the calls of `timed`: a sandbox Child, or a fake of known truth in tests."""
-
-    def call(self, function: str, **arguments: Any) -> Any: ...
-
-    def close(self) -> None: ...
 
 
 class Machine:
@@ -129,6 +122,8 @@ class Variant:
     def run(self, facts: dict[str, Any], threads: int, **session: Any) -> Run:
         """The samples as a Run; facts: what `host.describe` says; session: fields of the Run."""
         keys = ("device", "host", "os", "cpu", "family", "flags", "cores")
+        # A device says its own Python; where it has none, it is this one that asks.
+        python, numpy = platform.python_version(), np.__version__
         context = Context(
             **{key: facts[key] for key in keys},
             threads=threads,
@@ -139,8 +134,8 @@ class Variant:
             precision=self.item.precision,
             placement=self.item.placement,
             edgevit=edgevit.__version__,
-            python=platform.python_version(),
-            numpy=np.__version__,
+            python=facts.get("python", python),
+            numpy=facts.get("numpy", numpy),
         )
         blocks = [*self.rounds_s, *self._repeated_s]
         return Run(

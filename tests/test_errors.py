@@ -35,7 +35,7 @@ def test_the_drawing_is_the_tree_with_its_exit_codes():
 
     tree = [(k.__name__, parent(k), k.exit_code) for k in classes(EdgevitError)]
     assert sorted(drawn()) == sorted(tree)
-    assert len(tree) == 14
+    assert len(tree) == 15
 
 
 @pytest.mark.parametrize("kind", classes(EdgevitError))

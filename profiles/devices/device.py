@@ -23,7 +23,7 @@ from edgevit.lookup import lookup
 from ..run import Run
 from ..variant import Item
 
-KINDS = {kind: f"{__package__}.{kind}" for kind in ("host", "mac", "adb")}
+KINDS = {kind: f"{__package__}.{kind}" for kind in ("host", "mac", "adb", "ssh")}
 Answer = Callable[..., tuple[np.ndarray, ...]]
 
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import psutil
 
 from edgevit.errors import InputError
@@ -72,7 +73,7 @@ class Here:
 
 
 def describe() -> dict[str, Any]:
-    """device, host, os, cpu, family, flags, cores, memory_bytes."""
+    """device, host, os, cpu, family, flags, cores, memory_bytes, python, numpy."""
     cpu, family, flags = _linux_cpu() if sys.platform == "linux" else _other_cpu()
     return {
         "device": _device() or platform.machine(),
@@ -83,6 +84,8 @@ def describe() -> dict[str, Any]:
         "flags": flags,
         "cores": available_cores(),
         "memory_bytes": int(psutil.virtual_memory().total),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
     }
 
 
