@@ -48,14 +48,16 @@ class Phone:
         device: str = "",
         control: bool = True,
         cooldown_s: float = 0.0,
+        minutes: float = 0.0,
         on_progress: Progress = lambda what, done, total: None,
     ) -> list[Run | EdgevitError]:
-        """timeout_s: for how long the app may say nothing new. cooldown_s: rest before a round."""
+        """timeout_s: for how long the app may say nothing new. The others: see `bench.profile`."""
         taken = [item for item in items if item.target in SUFFIXES]
         measured: Iterator[Run | EdgevitError] = iter([])
         if taken:
             settings = {"threads": threads, "rounds": rounds, "warmup_s": warmup_s, "seed": seed}
             settings |= {"block_s": block_s, "control": control, "cooldown_s": cooldown_s}
+            settings |= {"minutes": minutes}
             labels = {self._shelf.name(item).partition("/")[2]: item.label for item in taken}
 
             def tell(what: str, done: int, total: int) -> None:

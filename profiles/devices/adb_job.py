@@ -59,7 +59,7 @@ class Job:
         said, since = "", time.monotonic()
         while True:
             state, line = self._state()
-            if line != said:
+            if line not in ("", said):
                 said, since = line, time.monotonic()
                 counted = re.fullmatch(r"(.+) (\d+)/(\d+)", line)
                 told = (counted[1], int(counted[2]), int(counted[3])) if counted else None
