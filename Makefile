@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/ready
 OUT ?= out
 
-.PHONY: demo test check unit clean
+.PHONY: demo test check unit test-android clean
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -34,7 +34,12 @@ check: $(READY)
 	$(BIN)/mypy --config-file pyproject.toml --python-executable $(BIN)/python build/typed/wheel/edgevit
 
 unit: $(READY)
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not android"
+
+# Builds the Android app and tests it on a JVM. Minutes, and 600 MB from Maven the first time; so
+# `make test` leaves it out, by the marker `android`.
+test-android: $(READY)
+	$(BIN)/python -m pytest -m android tests/android
 
 clean:
 	rm -rf .venv build dist out .mypy_cache .ruff_cache .pytest_cache
