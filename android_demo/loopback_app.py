@@ -23,7 +23,7 @@ def main() -> int:
     if not (here / "target/base.apk").exists():
         print("the app is not built; run android_demo/build_apk.py first")
         return 2
-    if not (here / "target/native").exists():
+    if not (here / "target/test-classes/com/android/tools/test_config.properties").exists():
         jvm.prepare(here)
     files = Path(sys.argv[1]).resolve()
     words, environment = jvm.command(

@@ -32,6 +32,8 @@ class CameraFeed(
     private var camera: CameraDevice? = null
     private var reader: ImageReader? = null
     private var orientation = 1
+    private var asked = false // for the camera, which then comes and has to be closed
+    private var closed = false
 
     init {
         handler.post { guarded { open() } }
@@ -39,10 +41,10 @@ class CameraFeed(
 
     override fun close() {
         handler.post {
-            camera?.close()
+            closed = true
             reader?.close()
             onClosed()
-            thread.quitSafely()
+            if (asked) camera?.close() else thread.quitSafely()
         }
     }
 
@@ -64,10 +66,9 @@ class CameraFeed(
                 ?.getOutputSizes(ImageFormat.YUV_420_888)
                 .orEmpty()
         val size =
-            sizes.minByOrNull {
-                maxOf(it.width * it.height, ENOUGH) +
-                    if (it.width * it.height < ENOUGH) ENOUGH else 0
-            } ?: throw Failure("DeviceError", context.getString(R.string.no_camera))
+            sizes.filter { it.width * it.height >= ENOUGH }.minByOrNull { it.width * it.height }
+                ?: sizes.maxByOrNull { it.width * it.height }
+                ?: throw Failure("DeviceError", context.getString(R.string.no_camera))
         reader =
             ImageReader.newInstance(size.width, size.height, ImageFormat.YUV_420_888, 2).apply {
                 setOnImageAvailableListener(
@@ -80,6 +81,10 @@ class CameraFeed(
             object : CameraDevice.StateCallback() {
                 override fun onOpened(device: CameraDevice) = guarded { start(device) }
 
+                override fun onClosed(device: CameraDevice) {
+                    if (closed) thread.quitSafely()
+                }
+
                 override fun onDisconnected(device: CameraDevice) =
                     failed(device, "another app took the camera")
 
@@ -88,10 +93,12 @@ class CameraFeed(
             },
             handler,
         )
+        asked = true
     }
 
     private fun start(device: CameraDevice) {
         camera = device
+        if (closed) return device.close()
         val surface = reader!!.surface
         @Suppress("DEPRECATION") // the other form is of API 28
         device.createCaptureSession(
@@ -119,6 +126,7 @@ class CameraFeed(
 
     private fun failed(device: CameraDevice, why: String) {
         device.close()
+        asked = false
         onFailure(Failure("DeviceError", "$why; close live mode and open it again"))
     }
 

@@ -15,7 +15,7 @@ class LiveActivity : Activity() {
         super.onCreate(saved)
         window.addFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON)
         setContentView(R.layout.live)
-        findViewById<View>(R.id.picture).clipToOutline = true // rounded, as its ground
+        findViewById<View>(R.id.picture).clipToOutline = true // rounded
     }
 
     override fun onStart() {

@@ -7,10 +7,13 @@ import android.content.Intent
 import android.content.pm.PackageManager
 import android.os.Bundle
 import android.view.View
+import android.view.ViewGroup.LayoutParams.MATCH_PARENT
+import android.view.ViewGroup.LayoutParams.WRAP_CONTENT
 import android.widget.AdapterView
 import android.widget.ArrayAdapter
 import android.widget.Button
 import android.widget.ImageView
+import android.widget.LinearLayout
 import android.widget.Spinner
 import android.widget.TextView
 
@@ -22,8 +25,8 @@ class MainActivity : Activity() {
     override fun onCreate(saved: Bundle?) {
         super.onCreate(saved)
         setContentView(R.layout.main)
-        (findViewById<View>(R.id.picture).parent as View).clipToOutline =
-            true // rounded, as its ground
+        (findViewById<View>(R.id.picture).parent as View).clipToOutline = true // rounded
+        if (resources.configuration.fontScale > 1.3f) stack(findViewById(R.id.buttons))
         session = lastNonConfigurationInstance as? MainSession ?: MainSession(applicationContext)
         session.onChange = ::show
         findViewById<Button>(R.id.gallery).setOnClickListener { choosePicture() }
@@ -70,6 +73,16 @@ class MainActivity : Activity() {
         else say(getString(R.string.camera_refused))
     }
 
+    /** One below the other: three words of large letters do not fit side by side. */
+    private fun stack(buttons: LinearLayout) {
+        buttons.orientation = LinearLayout.VERTICAL
+        for (i in 0 until buttons.childCount) {
+            val whole = LinearLayout.LayoutParams(MATCH_PARENT, WRAP_CONTENT)
+            whole.topMargin = (8 * resources.displayMetrics.density).toInt()
+            buttons.getChildAt(i).layoutParams = whole
+        }
+    }
+
     private fun choosePicture() =
         start(
             Intent(Intent.ACTION_GET_CONTENT)
@@ -114,14 +127,7 @@ class MainActivity : Activity() {
         val (card, answer) = session.card to session.answer
         val nothing = if (names.isEmpty()) getString(R.string.no_artifacts) else ""
         text(R.id.message, session.message.ifEmpty { nothing })
-        text(
-            R.id.about,
-            card
-                ?.let {
-                    listOf(it.precision, it.placement.ifEmpty { it.executes }).joinToString(" · ")
-                }
-                .orEmpty(),
-        )
+        text(R.id.about, card?.run { placement.ifEmpty { executes } }.orEmpty())
         text(
             R.id.latency,
             answer?.let { getString(R.string.latency, it.inferredMs, it.preparedMs) }.orEmpty(),

@@ -2,6 +2,7 @@ package org.edgevit.demo
 
 import android.graphics.Bitmap
 import android.graphics.BitmapFactory
+import android.graphics.Color
 import android.media.ExifInterface
 import java.io.IOException
 import java.io.InputStream
@@ -67,11 +68,19 @@ fun pixelsOf(bitmap: Bitmap): Pixels {
     for (y in 0 until bitmap.height) {
         var from = y * bitmap.rowBytes
         repeat(bitmap.width) {
-            repeat(3) { pixels.values[to++] = bytes[from + it] }
+            for (place in PLACES) pixels.values[to++] = bytes[from + place]
             from += 4
         }
     }
     return pixels
+}
+
+/** Where red, green and blue lie in a pixel's memory: not everywhere in that order. */
+private val PLACES by lazy {
+    val blue = ByteBuffer.allocate(4)
+    Bitmap.createBitmap(intArrayOf(Color.BLUE), 1, 1, Bitmap.Config.ARGB_8888)
+        .copyPixelsToBuffer(blue)
+    if (blue[0] == 0.toByte()) intArrayOf(0, 1, 2) else intArrayOf(2, 1, 0)
 }
 
 /** To be seen: the bitmap of `pixels`, of one channel or three. */
