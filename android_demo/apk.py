@@ -18,7 +18,7 @@ CLASSES = ("MainActivity", "LiveActivity", "BenchmarkActivity", "PhotoProvider",
 
 
 class Refused(Exception):
-    """The APK is not what it should be."""
+    """The APK is not what it should be, or cannot be tested."""
 
 
 def build(here: Path, pom: Any, out: Path) -> Iterator[str]:
