@@ -9,6 +9,7 @@ The tests compute with edgevit's own Python (see jvm.py). No phone takes part.
 """
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -86,6 +87,7 @@ def main() -> int:
 
 def compile_all(pom: Pom) -> None:
     """Everything that Maven and aapt2 do: target/classes, target/test-classes, target/base.apk."""
+    os.environ.setdefault("MAVEN_OPTS", " ".join(apk.JAVA[1:]))
     maven = ["mvn", "-B", "-q", "-f", str(HERE / "pom.xml"), "-Dkotlin.compiler.daemon=false"]
     if not (TARGET / "fetched/r8.jar").exists():
         apk.run(*maven, "dependency:copy@fetch")

@@ -28,7 +28,7 @@ def command(here: Path, *arguments: str, **properties: str) -> tuple[list[str], 
     paths = (target / "classpath.txt").read_text().strip().split(os.pathsep)
     classes = [str(target / "test-classes"), str(target / "classes")]
     classes += [p for p in paths if "executorch-signatures" not in p]
-    words = ["java", "-Xmx1g", "-cp", os.pathsep.join(classes), f"-Djava.library.path={native}"]
+    words = [*apk.JAVA, "-Xmx1g", "-cp", os.pathsep.join(classes), f"-Djava.library.path={native}"]
     words.append("-Drobolectric.graphicsMode=NATIVE")  # or pictures would have no true pixels
     words += [f"-Dedgevit.{name}={value}" for name, value in {"place": PLACE, **properties}.items()]
     return [*words, *arguments], {**os.environ, "LD_LIBRARY_PATH": str(native)}
