@@ -7,7 +7,7 @@ READY := .venv/ready
 OUT ?= out
 ARM64 ?= build/arm64
 
-.PHONY: demo test check unit test-arm64 clean
+.PHONY: demo test check unit test-android test-arm64 clean
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -35,7 +35,12 @@ check: $(READY)
 	$(BIN)/mypy --config-file pyproject.toml --python-executable $(BIN)/python build/typed/wheel/edgevit
 
 unit: $(READY)
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not android"
+
+# Builds the Android app and tests it on a JVM. Minutes, and 600 MB from Maven the first time; so
+# `make test` leaves it out, by the marker `android`.
+test-android: $(READY)
+	$(BIN)/python -m pytest -m android tests/android
 
 # Needs Debian's qemu-user-static and openssh-server; the emulated Python is made once.
 test-arm64: $(READY)
@@ -44,4 +49,4 @@ test-arm64: $(READY)
 	cat $(ARM64)/agreement.txt
 
 clean:
-	rm -rf .venv build dist out .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv build dist out .mypy_cache .ruff_cache .pytest_cache android_demo/target

@@ -20,7 +20,6 @@ class Moment:
     minutes: float
     ms: float
     celsius: float | None = None
-    mhz: float | None = None
 
 
 def over_time(run: Run) -> list[Moment]:
@@ -33,7 +32,6 @@ def over_time(run: Run) -> list[Moment]:
             state["seconds"] / MINUTE_S,
             1e3 * float(np.median(block)),
             state.get("celsius"),
-            state.get("mhz"),
         )
         for state, block in zip(after, run.rounds_s, strict=True)
     ]

@@ -18,6 +18,7 @@ import numpy as np
 from edgevit.converters.card import Card, card_of
 from edgevit.errors import DeviceError, EdgevitError, InputError
 
+from ..bench import SUSTAINED_S
 from ..run import Run
 from ..variant import Item
 from .adb_job import PACKAGE, Job
@@ -56,8 +57,8 @@ class Phone:
         measured: Iterator[Run | EdgevitError] = iter([])
         if taken:
             settings = {"threads": threads, "rounds": rounds, "warmup_s": warmup_s, "seed": seed}
-            settings |= {"block_s": block_s, "control": control, "cooldown_s": cooldown_s}
-            settings |= {"minutes": minutes}
+            settings |= {"control": control, "cooldown_s": cooldown_s, "minutes": minutes}
+            settings["block_s"] = max(block_s, SUSTAINED_S) if minutes else block_s
             labels = {self._shelf.name(item).partition("/")[2]: item.label for item in taken}
 
             def tell(what: str, done: int, total: int) -> None:

@@ -84,8 +84,8 @@ def there(run: Run) -> list[str]:
     """On which device a session was, and its state before and after, as far as it shows it."""
     c = run.context
     lines = [f"on {c.device}, {c.os}, threads: {c.threads}, cores: {c.cores}"]
-    for when, state in zip(("before", "after"), run.state, strict=False):
-        if said := ", ".join(f"{key} {value}" for key, value in state.items()):
+    for when, state in zip(("before", "after"), (*run.state[:1], *run.state[-1:]), strict=False):
+        if said := ", ".join(f"{k} {v}" for k, v in state.items() if k != "seconds"):
             lines.append(f"{when}: {said}")
     return lines
 
