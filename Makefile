@@ -37,10 +37,10 @@ check: $(READY)
 unit: $(READY)
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not android"
 
-# Builds the Android app and tests it on a JVM. Minutes, and 600 MB from Maven the first time; so
+# Builds the Android app and tests it on a JVM, and behind real adb. Minutes, and 600 MB from Maven the first time; so
 # `make test` leaves it out, by the marker `android`.
 test-android: $(READY)
-	$(BIN)/python -m pytest -m android tests/android
+	$(BIN)/python -m pytest -m android
 
 # Needs Debian's qemu-user-static and openssh-server; the emulated Python is made once.
 test-arm64: $(READY)
