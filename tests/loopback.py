@@ -113,7 +113,9 @@ class Loopback:
         return [f.name for f in self.place.iterdir() if f.name not in prepared]
 
     def _start(self) -> None:
-        command = [SSHD, "-D", "-e", "-f", str(self.folder / "sshd_config")]
+        # It ends with this process, also where that is killed.
+        command = ["setpriv", "--pdeathsig", "KILL"]
+        command += [SSHD, "-D", "-e", "-f", str(self.folder / "sshd_config")]
         with (self.folder / "sshd.log").open("wb") as log:
             self._sshd = subprocess.Popen(command, stderr=log, start_new_session=True)
         deadline = time.monotonic() + 10
