@@ -75,7 +75,8 @@ class Loopback:
 
     def sessions(self) -> list[psutil.Process]:
         """sshd's processes of open connections."""
-        return psutil.Process(self._sshd.pid).children(recursive=False)
+        pid = int((self.folder / "sshd.pid").read_text())
+        return psutil.Process(pid).children()
 
     def processes(self) -> list[psutil.Process]:
         """The board's Python processes: edgevit.board and its children."""
@@ -105,19 +106,22 @@ class Loopback:
     def stop(self) -> None:
         with suppress(psutil.NoSuchProcess):
             self.cut()
-        self._sshd.kill()
-        self._sshd.wait()
+        self._sshd.communicate()
 
     def _run_folders(self) -> list[str]:
         prepared = ("run", "code", "venv")
         return [f.name for f in self.place.iterdir() if f.name not in prepared]
 
     def _start(self) -> None:
-        command = [SSHD, "-D", "-e", "-f", str(self.folder / "sshd_config")]
+        # It ends with this process, also where that is killed: then the shell's stdin ends.
+        command = ["/bin/sh", "-c", '"$@" & cat >/dev/null; kill -9 $!', "sh"]
+        command += [SSHD, "-D", "-e", "-f", str(self.folder / "sshd_config")]
         with (self.folder / "sshd.log").open("wb") as log:
-            self._sshd = subprocess.Popen(command, stderr=log, start_new_session=True)
+            self._sshd = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stderr=log, start_new_session=True
+            )
         deadline = time.monotonic() + 10
-        while time.monotonic() < deadline and self._sshd.poll() is None:
+        while time.monotonic() < deadline:
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
                 return
             time.sleep(0.02)

@@ -67,7 +67,7 @@ main(sys.argv[1:])
 def test_extras_are_those_promised():
     markers = (r.partition("extra ==")[2].strip(" '\"") for r in requires("edgevit") or ())
     extras = {extra for extra in markers if extra}
-    assert extras == {"executorch", "tflite", "coreml", "onnx", "test", "all"}
+    assert extras == {"executorch", "tflite", "coreml", "onnx", "devices", "test", "all"}
 
 
 def test_constraints_hold_names_and_versions_only():
