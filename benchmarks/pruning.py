@@ -12,6 +12,7 @@ teacher. Points are of accuracy on 2000 images, ours less torch-pruning's.
 """
 
 import copy
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import click
 import numpy as np
 import torch
 import torch_pruning as library
-from quantization import SHOWN, Draw, drawer, prepared, recipe_of, row_of
+from quantization import SHOWN, Draw, drawer, noise_for, prepared, recipe_of, row_of
 from rich.console import Console
 from rich.table import Table
 from torch import nn
@@ -57,6 +58,7 @@ def by_the_library(model: Model, ratio_: float, tile: int | None) -> nn.Module:
     (scores,) = outputs_of(net, model.inputs)
     classes = scores.shape[1]
     head = [m for m in net.modules() if isinstance(m, nn.Linear) and m.out_features == classes]
+    warnings.filterwarnings("ignore", "Unwrapped parameters")
     library.pruner.BasePruner(
         net,
         model.inputs[0],
@@ -111,7 +113,8 @@ def measured(
     model = built(recipe)
     torch.manual_seed(1)
     (seen, labels), (others, _) = (prepared(model.preprocess, SEEN, draw=draw) for _ in range(2))
-    images, truth = prepared(model.preprocess, SHOWN, draw=asked)
+    noise = noise_for(model, weights, asked)  # nothing is lost where nothing is in doubt
+    images, truth = prepared(model.preprocess, SHOWN, noise, asked)
     groups, refused = groups_of(model.module, model.inputs)
     scores = MEASURES["fisher"](
         model.module, groups, list(zip(seen.split(1), labels.split(1), strict=True))

@@ -85,9 +85,14 @@ def there(run: Run) -> list[str]:
     c = run.context
     lines = [f"on {c.device}, {c.os}, threads: {c.threads}, cores: {c.cores}"]
     for when, state in zip(("before", "after"), (*run.state[:1], *run.state[-1:]), strict=False):
-        if said := ", ".join(f"{k} {v}" for k, v in state.items() if k != "seconds"):
+        shown = {k: v for k, v in state.items() if k != "seconds"}
+        if said := ", ".join(f"{k} {_short(v)}" for k, v in shown.items()):
             lines.append(f"{when}: {said}")
     return lines
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if type(value) is float else str(value)
 
 
 def doubt_lines(table_rows: Sequence[Mapping[str, Any]]) -> list[str]:
