@@ -72,7 +72,7 @@ def rich_table(results: Sequence[Result], *, width: int = 120) -> Table:
     below = [Text(f"✗ {row['error']}", style="red") for row in table_rows if "error" in row]
     for row in table_rows:
         if row.get("control_text"):
-            said = f"A/A: {row['artifact']} against itself, in two processes: {row['control_text']}"
+            said = f"A/A: {row['artifact']} against itself, loaded once more: {row['control_text']}"
             below.append(Text(said, style="dim"))
     below += [Text(f"? {line}", style="yellow") for line in doubt_lines(table_rows)]
     if below:
