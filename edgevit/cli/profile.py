@@ -1,12 +1,18 @@
 """edgevit profile"""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ..errors import EdgevitError, InputError, NotOnThisSystem
 from .choices import DEVICE, DEVICE_NAME, RUNNER, artifacts_among
 from .screen import Screen, screened
+
+if TYPE_CHECKING:
+    from ..profiles.run import Run
 
 
 @click.command()
@@ -52,9 +58,13 @@ def command(
 
     Raw samples go to --runs, a folder `runs` beside the first artifact by default.
 
+    Several devices, separated by commas, are measured at once, each in a session of its own.
+
     With --ops: where the time goes inside each artifact, operator by operator, and what would help.
     """
-    chosen = artifacts_among(paths)
+    chosen, devices = artifacts_among(paths), list(dict.fromkeys(device.split(",")))
+    if html and len(devices) > 1:
+        raise InputError("--html is of one device; `edgevit report` makes a page of several")
     if by and not ops:
         raise InputError("--by groups operators; give --ops as well")
     if ops:
@@ -80,21 +90,22 @@ def command(
         counts = {"threads": threads, "runs": rounds}
         show_printed(screen, chosen, runner, on=device, timeout_s=timeout, **counts)
         return
-    from ..pipeline.profile import profile
+    from ..pipeline.profile import profile_each
     from ..pipeline.report import page
     from ..profiles.report.contents import RUNS
-    from ..profiles.report.table import rich_table, rows, there
+    from ..profiles.report.table import rows
     from ..profiles.run import Run
-    from ..profiles.sustained import in_words
 
     with screen.progress() as watch:
 
-        def tell(what: str, done: int, total: int) -> None:
+        def tell(where: str, what: str, done: int, total: int) -> None:
             if what.startswith(("load", "warm")) or done % max(1, total // 6) == 0 or done == total:
-                watch("profile", "done" if done == total else f"{what} {done}/{total}")
+                job = f"profile on {where}" if len(devices) > 1 else "profile"
+                watch(job, "done" if done == total else f"{what} {done}/{total}")
 
-        results = profile(
+        found = profile_each(
             chosen,
+            devices,
             threads=threads,
             rounds=rounds,
             warmup_s=warmup,
@@ -103,28 +114,25 @@ def command(
             timeout_s=timeout,
             cooldown_s=cooldown,
             minutes=minutes,
-            on=device,
             device=device_name,
             on_progress=tell,
         )
+    results = [r for of_one in found.values() for r in of_one]
     absent = [r for r in results if isinstance(r, NotOnThisSystem)]
-    shown = [r for r in results if r not in absent]
-    measured = [r for r in shown if isinstance(r, Run)]
-    if measured:
-        screen.show(rich_table(shown, width=screen.out.width))
-        screen.show(*filter(None, map(in_words, measured)))
-        if device != "host":
-            screen.show(*there(measured[0]))
-    if screen.verbose:
-        for run in measured:
-            screen.show(f"{run.name}: {run.cores_used:.2f} cores busy, {vars(run.context)}")
+    shown = {name: [r for r in of_one if r not in absent] for name, of_one in found.items()}
+    for name, of_one in shown.items():
+        _show(screen, name, of_one)
     for why in absent:
         screen.note(f"not measured: {why}")
-    screen.json(rows(shown))
+    screen.json([{"on": name} | row for name, of_one in shown.items() for row in rows(of_one)])
     folder = runs or chosen[0].parent / RUNS
+    measured = [r for r in results if isinstance(r, Run)]
+    for name, of_one in found.items():
+        place = folder / re.sub(r"\W+", "-", name) if len(devices) > 1 else folder
+        for run in of_one:
+            if isinstance(run, Run):
+                run.save(place)
     if measured:
-        for run in measured:
-            run.save(folder)
         screen.note(f"raw samples: {folder}")
     if html and measured:
         page(html, chosen, results)
@@ -132,3 +140,20 @@ def command(
     screen.end([r for r in results if isinstance(r, EdgevitError) and r not in absent])
     if not measured:
         raise click.exceptions.Exit(absent[0].exit_code)
+
+
+def _show(screen: Screen, device: str, results: "Sequence[Run | EdgevitError]") -> None:
+    """The table of one device's session, and where it was."""
+    from ..profiles.report.table import rich_table, there
+    from ..profiles.run import Run
+    from ..profiles.sustained import in_words
+
+    measured = [r for r in results if isinstance(r, Run)]
+    if measured:
+        screen.show(rich_table(results, width=screen.out.width))
+        screen.show(*filter(None, map(in_words, measured)))
+        if device != "host":
+            screen.show(*there(measured[0]))
+    if screen.verbose:
+        for run in measured:
+            screen.show(f"{run.name}: {run.cores_used:.2f} cores busy, {vars(run.context)}")

@@ -1,7 +1,9 @@
 """profile(): artifacts measured side by side, with what their cards say of placement and MACs."""
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,37 @@ def profile(
         with closing(connect(on)) as device:
             runs = iter(device.profile(items, **settings))
     return [next(runs) if isinstance(item, Item) else item for item in found]
+
+
+def profile_each(
+    paths: Sequence[Path | str],
+    devices: Sequence[str],
+    *,
+    on_progress: Callable[[str, str, int, int], None],
+    **settings: Any,
+) -> dict[str, list[Run | EdgevitError]]:
+    """`profile` on several devices at once; one that cannot be reached has its error alone.
+
+    on_progress: told the device first.
+    """
+
+    def of(device: str) -> list[Run | EdgevitError]:
+        return profile(paths, on=device, on_progress=partial(on_progress, device), **settings)
+
+    def others_go_on(device: str) -> list[Run | EdgevitError]:
+        try:
+            return of(device)
+        except EdgevitError as e:
+            return [type(e)(f"{device}: {e}")]
+
+    if len(devices) == 1:
+        return {device: of(device) for device in devices}
+    with ThreadPoolExecutor(len(devices)) as pool:
+        try:
+            return dict(zip(devices, pool.map(others_go_on, devices), strict=True))
+        except BaseException:  # Ctrl-C
+            sandbox.close_all()
+            raise
 
 
 def session(

@@ -1,5 +1,6 @@
 """Artifacts measured and verified on a board: a real sshd on loopback, the host's own rules."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -10,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from known_card import card
 from torch import nn
 
 from edgevit import digest, verify, weights
+from edgevit.cli.profile import command as profile
 from edgevit.converters.card import card_of
 from edgevit.errors import ChildTimeout, DeviceError
 from edgevit.profiles.compare import ratio
@@ -120,6 +123,19 @@ def test_verify_holds_what_the_board_computes_against_float64(board, tmp_path, f
     (verdict,) = verify([file], on="ssh:board", model=(net, (torch.zeros(1, 8),)))
     assert verdict.agreement, verdict.error
     assert (verdict.agreement.status, verdict.agreement.inputs) == (status, 16)
+
+
+def test_several_devices_at_once(board, tmp_path):
+    """One that is not there leaves the others running, and the command ends with its code."""
+    runs, quick = tmp_path / "runs", ["--rounds", "3", "--warmup", "0.01", "--block", "0.001"]
+    where = ["--device", "host,ssh:board,ssh:nobody@127.0.0.1:1", "--runs", str(runs), "--json"]
+    done = CliRunner().invoke(profile, [str(ONNX.file), *quick, *where])
+    assert done.exit_code == DeviceError.exit_code, done.output
+    rows = json.loads(done.stdout)
+    assert [row["on"] for row in rows[:2]] == ["host", "ssh:board"]
+    assert all(row["median_ms"] > 0 for row in rows[:2])
+    assert rows[2]["error"].startswith("ssh:nobody@127.0.0.1:1: ")
+    assert sorted(folder.name for folder in runs.iterdir()) == ["host", "ssh-board"]
 
 
 def test_boards_that_were_prepared_are_listed(board):
