@@ -51,7 +51,32 @@ def quantized(exported: "ExportedProgram", program: "Program") -> "ExportedProgr
         for row in calibration.load(program.calibration):
             prepared(*map(torch.from_numpy, row))
     _narrow(prepared, program)
-    return torch.export.export(convert_pt2e(prepared), program.inputs)
+    converted = convert_pt2e(prepared)
+    _dequantize_for_each(converted.graph)
+    return torch.export.export(converted, program.inputs)
+
+
+def _dequantize_for_each(graph: Any) -> None:
+    """An operator between dequantize and quantize gets its own copy of what it reads.
+
+    XNNPACK's partitioner takes it with its neighbours as one; a dequantize that serves others as
+    well, from which a path leads back to it, would then wait for itself (FastViT's residuals around
+    a depthwise convolution in fp32).
+    """
+    import torch
+
+    pairs = torch.ops.quantized_decomposed
+    quantize, dequantize = (
+        getattr(pairs, f"{name}_per_tensor").default for name in ("quantize", "dequantize")
+    )
+    for node in [*graph.nodes]:
+        if node.target is not dequantize or len(node.users) < 2:
+            continue
+        for user in [*node.users]:
+            if user.users and all(u.target is quantize for u in user.users):
+                with graph.inserting_before(user):
+                    copy = graph.node_copy(node)
+                user.replace_input_with(node, copy)
 
 
 def _narrow(prepared: Any, program: "Program") -> None:

@@ -13,11 +13,16 @@ A/A control. Nothing is discarded.
 Two processes of one file differ by about 1 % for as long as they live (where their memory lies; who
 loads first), which no number of rounds averages out: every ten rounds all start anew, in another
 order.
+
+With `minutes` the machine gets no rest, to see what heat does: blocks of half a second, one after
+the other, in the same processes, and nothing but them.
 """
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -32,6 +37,7 @@ from .run import Run
 from .variant import Callee, Item, Machine, Variant
 
 ROUNDS_OF_A_PROCESS = 10
+SUSTAINED_S = 0.5  # of a block, at least
 Probe = Callable[[int, tuple[int, ...]], AbstractContextManager[Peak]]
 
 
@@ -48,6 +54,8 @@ def profile(
     block_s: float = 0.02,
     seed: int = 0,
     timeout_s: float = 600.0,
+    cooldown_s: float = 0.0,
+    minutes: float = 0.0,
     device: str = "",
     control: bool = True,
     start: Callable[[float], Callee] = start_child,
@@ -59,8 +67,10 @@ def profile(
 ) -> list[Run | EdgevitError]:
     """Measure `items` side by side; for each, in order, its Run or the error that ended it.
 
-    threads: of each artifact's runtime. timeout_s: seconds one call to a child may take. device: a
-    name in place of the hardware's own. control: run the first once more, for an A/A comparison.
+    threads: of each artifact's runtime. timeout_s: seconds one call to a child may take.
+    cooldown_s: rest before each round. minutes: rounds go on for so long, in place of `rounds`.
+    device: a name in place of the hardware's own. control: run the first once more, for an A/A
+    comparison.
     start to cores_for: seams for tests and other machines; probe None skips the peak.
     on_progress: told what happens, and rounds done out of all.
     """
@@ -74,14 +84,24 @@ def profile(
     variants = [Variant(item) for item in (*items, *items[:control])]
     bracket: list[float] = []
     bracket_int8: list[float] = []
-    states = [state()]
+    begin = time.perf_counter()
+    if minutes:
+        probe, block_s = None, max(block_s, SUSTAINED_S)
+
+    def seconds() -> float:
+        return round(time.perf_counter() - begin, 2)
+
+    def moment() -> dict[str, Any]:
+        return {"seconds": seconds(), **state()}
+
+    states = [moment()]
     with ExitStack() as stack:
         taken = stack.enter_context(probe(threads, cores)) if probe else None
         machine = Machine(taken.now if taken else None)
         for variant in variants:
             stack.callback(variant.close)
-        for number in range(rounds):
-            if number % ROUNDS_OF_A_PROCESS == 0:
+        for number in _numbers(rounds, minutes, seconds):
+            if number % ROUNDS_OF_A_PROCESS == 0 and not (minutes and number):
                 for i in rng.permutation(len(variants)):
                     on_progress(f"load {variants[i].item.label}", number, rounds)
                     variants[i].attempt(variants[i].open, lambda: start(timeout_s), threads, cores)
@@ -91,14 +111,20 @@ def profile(
                 if taken and not bracket:
                     bracket.append(taken.best())
                     bracket_int8 += filter(None, [taken.int8()])
+                begin = begin if number else time.perf_counter()
+                states[-1] = moment()
                 machine.settled()  # the next block is held against the machine as it is now
+            time.sleep(cooldown_s)
             for i in rng.permutation(len(variants)):
                 variants[i].attempt(variants[i].one_round, machine)
-            on_progress("measure", number + 1, rounds)
+            states.append(moment())
+            if minutes:
+                on_progress("sustained, s", round(states[-1]["seconds"]), round(60 * minutes))
+            else:
+                on_progress("measure", number + 1, rounds)
         if taken:
             bracket.append(taken.best())
             bracket_int8 += filter(None, [taken.int8()])
-    states.append(state())
     facts = {**describe(), **({"device": device} if device else {})}
     twin = variants[-1] if control and not variants[-1].error else None
     return [
@@ -114,3 +140,14 @@ def profile(
         )
         for variant in variants[: len(items)]
     ]
+
+
+def _numbers(rounds: int, minutes: float, seconds: Callable[[], float]) -> Iterator[int]:
+    """Of rounds: so many, or as many as begin in so many minutes."""
+    if not minutes:
+        yield from range(rounds)
+        return
+    for number in count():
+        if number and seconds() > 60 * minutes:
+            return
+        yield number

@@ -65,7 +65,8 @@ class Run:
     repeated_s: tuple[tuple[float, ...], ...] = ()  # blocks taken again: the machine's speed moved
     unsettled: tuple[int, ...] = ()  # rounds over which it moved each time
     control_s: tuple[tuple[float, ...], ...] = ()  # the same file in another process, interleaved
-    state: tuple[dict[str, Any], ...] = ()  # of the machine before and after; see `host.state`
+    # Of the machine before the first round and after each, `seconds` into it; see `host.state`.
+    state: tuple[dict[str, Any], ...] = ()
     started: str = ""  # UTC time at which the interleaved session began; equal → paired rounds
 
     def __post_init__(self) -> None:

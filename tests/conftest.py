@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,6 +29,22 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     missing = [name for name in names if not (find_spec(name) or which(name))]
     if missing:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"not installed: {missing}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With SLOW=half, slow tests of every second file, which ones by what is checked out.
+
+    All of them take longer than CI has; over a few commits each has its turn.
+    """
+    if os.environ.get("SLOW") != "half":
+        return
+    command = ["git", "-C", str(TESTS), "rev-parse", "HEAD"]
+    turn = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout, 16) % 2
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    resting = set(sorted({item.path for item in slow})[turn::2])
+    left_out = [item for item in slow if item.path in resting]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,6 +16,10 @@ from .screen import Screen, screened
 @click.option("--warmup", type=float, default=0.5, show_default=True, help="Seconds, not counted.")
 @click.option("--block", type=float, default=0.02, show_default=True, help="Seconds per block.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order in a round.")
+@click.option("--cooldown", type=float, default=0, help="Seconds of rest before each round.")
+@click.option(
+    "--minutes", type=float, default=0, help="Run for so long without rest: what heat does."
+)
 @click.option("--timeout", type=float, default=600, show_default=True, help="Seconds per step.")
 @click.option("--device", default="host", show_default=True, help=DEVICE)
 @click.option("--device-name", default="", help=DEVICE_NAME)
@@ -32,6 +36,8 @@ def command(
     warmup: float,
     block: float,
     seed: int,
+    cooldown: float,
+    minutes: float,
     timeout: float,
     device: str,
     device_name: str,
@@ -69,11 +75,12 @@ def command(
     from ..profiles.report.contents import RUNS
     from ..profiles.report.table import rich_table, rows
     from ..profiles.run import Run
+    from ..profiles.sustained import in_words
 
     with screen.progress() as watch:
 
         def tell(what: str, done: int, total: int) -> None:
-            if what != "measure" or done % max(1, total // 6) == 0 or done == total:
+            if what.startswith(("load", "warm")) or done % max(1, total // 6) == 0 or done == total:
                 watch("profile", "done" if done == total else f"{what} {done}/{total}")
 
         results = profile(
@@ -84,6 +91,8 @@ def command(
             block_s=block,
             seed=seed,
             timeout_s=timeout,
+            cooldown_s=cooldown,
+            minutes=minutes,
             on=device,
             device=device_name,
             on_progress=tell,
@@ -93,6 +102,7 @@ def command(
     measured = [r for r in shown if isinstance(r, Run)]
     if measured:
         screen.show(rich_table(shown, width=screen.out.width))
+        screen.show(*filter(None, map(in_words, measured)))
     if screen.verbose:
         for run in measured:
             screen.show(f"{run.name}: {run.cores_used:.2f} cores busy, {vars(run.context)}")

@@ -40,6 +40,9 @@ MEASURES = ("fisher", "taylor", "activation", "magnitude", "bn")
 @click.option("--tile", type=click.IntRange(1), default=8, show_default=True, help="Of channels.")
 @click.option("--epochs", type=click.IntRange(0), default=0, help="Of fine-tuning on --data.")
 @click.option("--rate", type=float, default=1e-3, show_default=True, help="Of fine-tuning.")
+@click.option(
+    "--ema", type=click.FloatRange(0, 1, max_open=True), default=0.0, help="Average of weights."
+)
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--rounds", type=click.IntRange(1), default=30, show_default=True)
 @click.option("-o", "--out", type=click.Path(path_type=Path), default="prune", show_default=True)
@@ -58,6 +61,7 @@ def command(
     tile: int,
     epochs: int,
     rate: float,
+    ema: float,
     threads: int,
     rounds: int,
     out: Path,
@@ -112,7 +116,7 @@ def command(
         errors: list[EdgevitError] = []
         for budget, bench in zip(asked, benches, strict=True):
             try:
-                rows.append(prune(found, budget, bench, epochs=epochs, rate=rate))
+                rows.append(prune(found, budget, bench, epochs=epochs, rate=rate, ema=ema))
             except EdgevitError as e:  # of a sweep, the others still count
                 errors.append(e)
     if not rows:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import nn
 
 from ..checkpoint import metadata
@@ -35,7 +36,13 @@ from .quantize import classes
 
 
 def prune(
-    found: Study, budget: Budget, bench: Bench, *, epochs: int = 0, rate: float = 1e-3
+    found: Study,
+    budget: Budget,
+    bench: Bench,
+    *,
+    epochs: int = 0,
+    rate: float = 1e-3,
+    ema: float = 0.0,
 ) -> Pruned:
     """The pruned model's weights in the bench's folder, and its file in a folder there.
 
@@ -80,7 +87,7 @@ def prune(
         lessons, after = found.lessons, None
         named, before = (_classes(lessons, a) for a in (base, made))
         if epochs and lessons:
-            _train(found, net, weights, epochs, rate, bench.watch)
+            _train(found, net, weights, epochs, rate, ema, bench.watch)
             _write(found, net, weights, made_by)
             _checkpoint(weights).unlink(missing_ok=True)
             made = bench.file(recipe, bench.out / name)
@@ -98,19 +105,26 @@ def _layers(found: Study, budget: Budget, bench: Bench) -> list[Layer]:
 
 
 def _train(
-    found: Study, net: nn.Module, weights: Path, epochs: int, rate: float, watch: Watch
+    found: Study, net: nn.Module, weights: Path, epochs: int, rate: float, ema: float, watch: Watch
 ) -> None:
+    """On the accelerator that torch finds, if any."""
     assert found.lessons
-    finetune(
-        net,
-        found.lessons.batches,
-        steps=found.lessons.steps,
-        epochs=epochs,
-        rate=rate,
-        teacher=found.model.module,
-        checkpoint=_checkpoint(weights),
-        told=lambda epoch, loss: watch("train", f"epoch {epoch} of {epochs}, loss {loss:.3g}"),
-    )
+    teacher, place = found.model.module, torch.accelerator.current_accelerator(True) or "cpu"
+    try:
+        finetune(
+            net.to(place),
+            found.lessons.batches,
+            steps=found.lessons.steps,
+            epochs=epochs,
+            rate=rate,
+            teacher=teacher.to(place),
+            ema=ema,
+            checkpoint=_checkpoint(weights),
+            told=lambda epoch, loss: watch("train", f"epoch {epoch} of {epochs}, loss {loss:.3g}"),
+        )
+    finally:
+        for either in (net, teacher):
+            either.to("cpu")
     watch("train", "done")
 
 

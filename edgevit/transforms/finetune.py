@@ -2,8 +2,9 @@
 
 AdamW, a warm-up of a twentieth of the steps and then a cosine to zero. The loss is cross entropy
 where there are labels, and the divergence from `teacher`'s classes (distillation) where there is
-one; without labels the teacher alone teaches. With `checkpoint`, each epoch is kept as safetensors,
-and a call that finds one goes on there to the same numbers as if it had never stopped.
+one; without labels the teacher alone teaches. With `ema`, what comes out is the moving average of
+the weights. With `checkpoint`, each epoch is kept as safetensors, and a call that finds one goes on
+there to the same numbers as if it had never stopped.
 """
 
 import json
@@ -16,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import save_file
+from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from edgevit.errors import InputError, WeightsError
@@ -34,13 +36,16 @@ def finetune(
     rate: float = 1e-4,
     weight_decay: float = 0.05,
     teacher: nn.Module | None = None,
+    ema: float = 0.0,
     checkpoint: Path | None = None,
     before_step: Callable[[float], None] = lambda done: None,
     told: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> None:
     """Train all of `module` in place, on the device it is on; afterwards it is in evaluation mode.
 
-    steps: batches in an epoch. before_step: called with the share of all steps that is done.
+    Elsewhere than on a CPU, products are of bfloat16 (mixed precision), weights stay fp32.
+    steps: batches in an epoch. ema: how much of the average each step keeps, as 0.999, less in the
+    first steps; 0 for no average. before_step: called with the share of all steps that is done.
     told: called after each epoch with its number and its mean loss.
     """
     parameters = dict(module.named_parameters())
@@ -52,8 +57,12 @@ def finetune(
     ]
     optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=weight_decay)
     asked = {"epochs": epochs, "steps": steps, "rate": rate, "weight_decay": weight_decay}
-    first = _resume(checkpoint, module, optimizer, asked) if checkpoint else 0
+    asked |= {"ema": ema} if ema else {}
+    average = ModelEmaV3(module, decay=ema, use_warmup=True) if ema else None
+    kept = {"model": module} | ({"average": average.module} if average else {})
+    first = _resume(checkpoint, kept, optimizer, asked) if checkpoint else 0
     device = next(iter(parameters.values())).device
+    mixed = torch.autocast(device.type, torch.bfloat16, enabled=device.type != "cpu")
     try:
         for epoch in range(first, epochs):
             module.train()
@@ -66,16 +75,21 @@ def finetune(
                     for group in optimizer.param_groups:
                         group["lr"] = rate * _schedule(done)
                     x = images.to(device)
-                    loss = _loss(module(x), labels, teacher, x)
+                    with mixed:
+                        loss = _loss(module(x), labels, teacher, x)
                     optimizer.zero_grad()
                     loss.backward()  # type: ignore[no-untyped-call]
                     optimizer.step()
+                    if average:
+                        average.update(module, step=epoch * steps + i)
                     losses.append(loss.item())
             if not all(map(math.isfinite, losses)):
                 raise InputError(f"the loss is no number in epoch {epoch + 1}: lower the rate")
             if checkpoint:
-                _keep(checkpoint, module, optimizer, asked | {"done": epoch + 1})
+                _keep(checkpoint, kept, optimizer, asked | {"done": epoch + 1})
             told(epoch + 1, sum(losses) / len(losses))
+        if average:
+            module.load_state_dict(average.module.state_dict())
         before_step(1.0)
     finally:
         module.eval()
@@ -106,9 +120,9 @@ def _loss(scores: Tensor, labels: Tensor | None, teacher: nn.Module | None, x: T
 
 
 def _keep(
-    file: Path, module: nn.Module, optimizer: torch.optim.Optimizer, facts: dict[str, float]
+    file: Path, nets: dict[str, nn.Module], optimizer: torch.optim.Optimizer, facts: dict[str, Any]
 ) -> None:
-    tensors = {f"model.{k}": v for k, v in module.state_dict().items()}
+    tensors = {f"{name}.{k}": v for name, net in nets.items() for k, v in net.state_dict().items()}
     for i, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{k}": v for k, v in state.items()}
     write(file, tensors, {"facts": json.dumps(facts)})
@@ -126,9 +140,9 @@ def write(file: Path, tensors: dict[str, Any], said: dict[str, str]) -> None:
 
 
 def _resume(
-    file: Path, module: nn.Module, optimizer: torch.optim.Optimizer, asked: dict[str, float]
+    file: Path, nets: dict[str, nn.Module], optimizer: torch.optim.Optimizer, asked: dict[str, Any]
 ) -> int:
-    """Epochs done: 0 where there is no file, else module and optimizer are as they were then."""
+    """Epochs done: 0 where there is no file, else nets and optimizer are as they were then."""
     if not file.exists():
         return 0
     try:
@@ -141,8 +155,9 @@ def _resume(
         raise WeightsError(f"{file} is no checkpoint of a fine-tuning ({e}); remove it") from None
     if not same:
         raise InputError(f"{file} is of a fine-tuning with {facts}, not {asked}; remove it")
-    model = {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}
-    module.load_state_dict(model)
+    for name, net in nets.items():
+        own = f"{name}."
+        net.load_state_dict({k[len(own) :]: v for k, v in tensors.items() if k.startswith(own)})
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("optimizer."):

@@ -11,6 +11,7 @@ from .contents import Session
 from .scatter import Point, scatter
 from .summary import ARTIFACT
 from .table import NUMBERS
+from .timeline import timeline
 
 MOST = 40  # bars in a plot; the tables hold all
 COLUMNS: tuple[Column, ...] = (
@@ -59,6 +60,7 @@ def of_session(session: Session, number: int) -> str:
         what = f"Speed relative to {base}; {said}"
         parts.append(bars(ratios, title=f"{name}: ratios", described=what, unit="×", base=1))
     parts.append(html(f"{name}: runs", COLUMNS, session.rows))
+    parts.append(timeline(session.runs, title=f"{name}: latency over time"))
     known = [
         Point(row["artifact"], row["median_ms"], row["paper_top1_pct"])
         for row in fastest

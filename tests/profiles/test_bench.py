@@ -120,6 +120,17 @@ def test_blocks_last_long_enough_and_orders_are_permuted(tmp_path):
     assert len(machine.closed) == 3
 
 
+def test_for_minutes_there_is_no_rest_and_the_state_is_kept_of_each_round(tmp_path):
+    machine = Machine(tmp_path)
+    (a,) = run_fake(machine, ["a.onnx"], tmp_path, minutes=0.01, control=False)
+    assert len(a.rounds_s) > 2  # as many as begin in that time, in one process
+    assert machine.closed == ["a.onnx"]
+    assert min(map(sum, a.rounds_s)) > 0.5 * 0.7
+    seconds = [state["seconds"] for state in a.state]
+    assert len(seconds) == len(a.rounds_s) + 1
+    assert sorted(seconds)[-1] == seconds[-1] >= 0.6
+
+
 def test_a_dead_child_leaves_the_others_running(tmp_path):
     machine = Machine(tmp_path, dies=("b.onnx", 9))
     names = ["a.onnx", "b.onnx", "broken.onnx"]

@@ -108,7 +108,7 @@ def test_a_norm_in_two_places_is_refused_by_name():
         calibrate(made, torch.randn(9, C))
 
 
-def trained(net, checkpoint, *, stop=None):
+def trained(net, checkpoint, *, stop=None, ema=0.0):
     x, y = torch.randn(32, C, generator=torch.Generator().manual_seed(0)), torch.arange(32) % 3
 
     def batches(epoch):
@@ -117,7 +117,7 @@ def trained(net, checkpoint, *, stop=None):
         for i in torch.arange(32).split(8):
             yield x[i], y[i]
 
-    finetune(net, batches, steps=4, epochs=3, rate=1e-2, checkpoint=checkpoint)
+    finetune(net, batches, steps=4, epochs=3, rate=1e-2, ema=ema, checkpoint=checkpoint)
     return net
 
 
@@ -128,12 +128,13 @@ def small():
     ).eval()
 
 
-def test_training_goes_on_from_its_checkpoint_to_the_same_numbers(tmp_path):
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_training_goes_on_from_its_checkpoint_to_the_same_numbers(tmp_path, ema):
     file = tmp_path / "kept.safetensors"
-    whole = trained(small(), None)
+    whole = trained(small(), None, ema=ema)
     with pytest.raises(KeyboardInterrupt):
-        trained(small(), file, stop=2)
-    resumed = trained(small(), file)
+        trained(small(), file, stop=2, ema=ema)
+    resumed = trained(small(), file, ema=ema)
     assert not resumed.training
     for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
         assert torch.equal(a, b)
@@ -142,6 +143,24 @@ def test_training_goes_on_from_its_checkpoint_to_the_same_numbers(tmp_path):
     save_file({"a": torch.ones(1)}, file)
     with pytest.raises(WeightsError, match="no checkpoint of a fine-tuning"):
         trained(small(), file)
+
+
+def test_the_average_of_the_weights_is_what_comes_out():
+    seen, net, batch = [], nn.Linear(C, 3), (torch.randn(8, C), torch.arange(8) % 3)
+
+    def see(*_):
+        seen.append(net.weight.detach().clone())
+
+    settings = {"steps": 9, "epochs": 1, "rate": 0.1, "ema": 0.8}
+    finetune(net, lambda epoch: [batch] * 9, before_step=see, told=see, **settings)
+    after_each = seen[1:10]  # before the first step, after each of nine, the average
+    mean = after_each[0]
+    for i, weights in enumerate(after_each):
+        keep = min(0.8, 1 - max(1, i) ** (-2 / 3))
+        mean = keep * mean + (1 - keep) * weights
+    assert len(seen) == 11
+    assert not torch.allclose(net.weight, after_each[-1])
+    torch.testing.assert_close(net.weight, mean)
 
 
 def test_nothing_to_train_towards():
