@@ -11,7 +11,6 @@ import org.json.JSONObject
 class Card private constructor(json: JSONObject) {
     val model: String
     val target: String
-    val precision: String
     val executes: String
     val sha256: String
     val inputs: List<Port>
@@ -32,7 +31,6 @@ class Card private constructor(json: JSONObject) {
         }
         model = json.getJSONObject("model").getString("name")
         target = json.getString("target")
-        precision = json.getJSONObject("recipe").getString("precision")
         executes = json.getString("executes")
         sha256 = json.getJSONObject("artifact").getString("sha256")
         inputs = json.getJSONObject("model").getJSONArray("inputs").objects().map(::port)

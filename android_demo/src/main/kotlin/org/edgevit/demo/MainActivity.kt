@@ -127,7 +127,13 @@ class MainActivity : Activity() {
         val (card, answer) = session.card to session.answer
         val nothing = if (names.isEmpty()) getString(R.string.no_artifacts) else ""
         text(R.id.message, session.message.ifEmpty { nothing })
-        text(R.id.about, card?.run { placement.ifEmpty { executes } }.orEmpty())
+        text(
+            R.id.about,
+            card
+                ?.run { listOf(executes, placement).filter { it.isNotEmpty() } }
+                .orEmpty()
+                .joinToString(" · "),
+        )
         text(
             R.id.latency,
             answer?.let { getString(R.string.latency, it.inferredMs, it.preparedMs) }.orEmpty(),

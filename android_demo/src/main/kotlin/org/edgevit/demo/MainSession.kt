@@ -35,7 +35,7 @@ class MainSession(private val context: Context) {
     private var notes = ""
 
     fun choose(name: String) {
-        if (name == artifact) return
+        if (name == artifact && (busy || card != null)) return // else it may be sound by now
         artifact = name
         card = null
         answer = null
