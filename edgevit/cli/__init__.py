@@ -31,6 +31,7 @@ COMMANDS = (
     "report",
     "bench",
     "classify",
+    "embed",
     "show",
     "list",
     "doctor",
