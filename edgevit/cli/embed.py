@@ -53,17 +53,14 @@ def command(
     )
     from rich.table import Table
 
-    table = Table(
-        box=None, padding=(0, 1), pad_edge=False, title="golden.png", title_justify="left"
-    )
+    table = Table(box=None, padding=(0, 1), pad_edge=False, title="golden.png")
     for heading in ("class", "label", "probability"):
         table.add_column(heading)
     for score in made.golden.top:
         table.add_row(str(score.number), score.label or "–", f"{score.probability:.4f}")
     screen.show(table)
-    screen.show(
-        f"{folder}: {len(made.files)} files in package {made.package}; README.md says how to use it"
-    )
+    count = len(made.files)
+    screen.show(f"{folder}: {count} files of {made.package}; README.md says how to use them")
     if len(made.golden.first) > 1:
         screen.note(
             f"remark: {' and '.join(made.golden.first)} score within the card's tolerance of each "

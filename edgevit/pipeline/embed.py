@@ -20,6 +20,7 @@ from ..errors import ArtifactError, InputError, OutputError
 from ..preprocess import Preprocess
 from ..staging import explained, publish, staging
 from .golden import Golden, golden
+from .scores import check_names
 
 PHOTOGRAPH = Path(__file__).parent.parent / "photographs" / "temple.jpg"
 
@@ -68,6 +69,8 @@ def embed(
     platform.check(package)
     opened, card = _read(artifact, platform)
     prepare = _pictures(opened.path, card)
+    names = labels or card.labels or []
+    check_names(names, card.model["outputs"][0]["shape"][1])
     _refuse_occupied(folder)
     place = folder.resolve()
     with staging(place.parent) as work, explained(place):
@@ -75,7 +78,6 @@ def embed(
         held, tested = (made / name for name in platform.places(package))
         held.mkdir(parents=True)
         tested.mkdir(parents=True)
-        names = labels or card.labels or []
         found = golden(opened, prepare, image or PHOTOGRAPH, names, folder=tested)
         kept = replace(card, labels=names or None)
         copy = held / artifact.name
@@ -94,6 +96,13 @@ def _read(artifact: Path, platform: Platform) -> tuple[Artifact, Card]:
     opened = Artifact.read(artifact, rejected=True)
     card = opened.card
     assert card is not None  # `read` demands one
+    if opened.target not in platform.targets:
+        *others, last = platform.targets
+        wanted = f"{', '.join(others)} or {last}" if others else last
+        raise InputError(
+            f"{artifact} is for {opened.target}, which edgevit has no sources for on "
+            f"{platform.name}; convert the model --to {wanted} and embed that"
+        )
     if artifact.suffix == ASIDE or card.agreement.status == REJECTED:
         raise ArtifactError(
             f"{artifact} computes something else than its model, so no app should have it; "
@@ -103,11 +112,6 @@ def _read(artifact: Path, platform: Platform) -> tuple[Artifact, Card]:
         raise ArtifactError(
             f"{artifact} was never held against its model, so there is no tolerance to test an "
             "app by; convert it again, with its verification"
-        )
-    if opened.target not in platform.targets:
-        raise InputError(
-            f"{artifact} is for {opened.target}, which no app on {platform.name} runs by edgevit's "
-            f"sources; convert the model --to {' or '.join(platform.targets)}"
         )
     return opened, card
 

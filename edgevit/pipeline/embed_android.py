@@ -39,8 +39,10 @@ KEYWORDS = (  # of Kotlin, and of Java, in which R is written
 
 @dataclass(frozen=True)
 class Engine:
-    """source: of the app. library: what its Gradle file depends on for it. by_name: the classes
-    that the library's native code looks up. ran: what edgevit's own tests do with it."""
+    """source: of the app. library: what its Gradle file depends on for it.
+
+    by_name: the classes that the library's native code looks up. ran: what our tests do with it.
+    """
 
     source: str
     library: str
@@ -49,8 +51,8 @@ class Engine:
 
 
 RAN = (
-    "edgevit's tests compile these sources and run GoldenTest with them on a JVM, by {}. "
-    "On a phone, nothing of this has run yet; and no Gradle has read the Gradle file."
+    "edgevit's tests compile these sources and run GoldenTest with them on a JVM, by\n{}. "
+    "On a phone, nothing of this has run yet; and no Gradle\nhas read the Gradle file."
 )
 ENGINES = {
     "tflite": Engine(
@@ -69,7 +71,7 @@ ENGINES = {
         "src/executorch/kotlin/org/edgevit/demo/ExecutorchEngine.kt",
         "org.pytorch:executorch-android",
         ("org.pytorch.executorch.**", "com.facebook.jni.**"),
-        "**ExecutorchEngine.kt was never compiled against ExecuTorch's own library, and never "
+        "**ExecutorchEngine.kt was never compiled against ExecuTorch's own library, and never\n"
         "run**: only against signatures written by hand. And no Gradle has read the Gradle file.",
     ),
 }

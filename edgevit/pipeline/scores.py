@@ -23,11 +23,16 @@ def best(scores: np.ndarray, names: Sequence[str], *, count: int = 5) -> list[Sc
     names: of all classes in their order, or none; InputError for another count.
     """
     flat = scores.astype(np.float64).reshape(-1)
-    if names and len(names) != flat.size:
-        raise InputError(
-            f"{len(names)} labels for {flat.size} classes; the labels file belongs to another model"
-        )
+    check_names(names, flat.size)
     odds = np.exp(flat - flat.max())
     odds /= odds.sum()
     order = np.argsort(-odds, kind="stable")[:count]
     return [Score(int(i), names[i] if names else None, float(odds[i])) for i in order]
+
+
+def check_names(names: Sequence[str], classes: int) -> None:
+    """InputError for names that are not one for each class."""
+    if names and len(names) != classes:
+        raise InputError(
+            f"{len(names)} labels for {classes} classes; the labels file belongs to another model"
+        )
