@@ -42,4 +42,4 @@ test-android: $(READY)
 	$(BIN)/python -m pytest -m android tests/android
 
 clean:
-	rm -rf .venv build dist out .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv build dist out .mypy_cache .ruff_cache .pytest_cache android_demo/target

@@ -9,6 +9,7 @@ The tests compute with edgevit's own Python (see jvm.py). No phone takes part.
 """
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -86,6 +87,7 @@ def main() -> int:
 
 def maven(project: Path) -> list[str]:
     """The words that run Maven on a project; its compiler's daemon would outlive the build."""
+    os.environ.setdefault("MAVEN_OPTS", " ".join(apk.JAVA[1:]))
     return ["mvn", "-B", "-q", "-f", str(project / "pom.xml"), "-Dkotlin.compiler.daemon=false"]
 
 

@@ -12,6 +12,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import apk
 import tflite_on_glibc
 
 PLACE = "loopback JVM, not a phone"
@@ -27,7 +28,7 @@ def command(here: Path, *arguments: str, **properties: str) -> tuple[list[str], 
     paths = (target / "classpath.txt").read_text().strip().split(os.pathsep)
     classes = [str(target / "test-classes"), str(target / "classes")]
     classes += [p for p in paths if "executorch-signatures" not in p]
-    words = ["java", "-Xmx1g", "-cp", os.pathsep.join(classes), f"-Djava.library.path={native}"]
+    words = [*apk.JAVA, "-Xmx1g", "-cp", os.pathsep.join(classes), f"-Djava.library.path={native}"]
     words.append("-Drobolectric.graphicsMode=NATIVE")  # or pictures would have no true pixels
     words += [f"-Dedgevit.{name}={value}" for name, value in {"place": PLACE, **properties}.items()]
     return [*words, *arguments], {**os.environ, "LD_LIBRARY_PATH": str(native)}
@@ -52,14 +53,18 @@ def prepare(here: Path) -> bool:
 
 
 def test(here: Path) -> None:
-    """All tests; CalledProcessError when one fails."""
+    """All tests; CalledProcessError when one fails, Refused where they cannot run."""
     tflite = prepare(here)
     if not tflite:
         print("not tested: TFLite, whose library needs x86_64 and gcc to run here")
     fixtures = here / "target/fixtures"
     shutil.rmtree(fixtures, ignore_errors=True)
     own = here.parent / ".venv/bin/python"
-    python = own if own.exists() and not find_spec("edgevit") else sys.executable
+    if not find_spec("edgevit") and not own.exists():
+        raise apk.Refused(
+            "the tests compare with edgevit in Python: make .venv/ready, or give --no-test"
+        )
+    python = sys.executable if find_spec("edgevit") else own
     subprocess.run([python, here / "fixtures.py", fixtures], check=True)
     sources = here / "src/test/kotlin"
     names = sorted(

@@ -5,7 +5,7 @@ package that is asked for, and what Gradle is told stands in the app's Gradle fi
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,7 +79,7 @@ ENGINES = {
 
 class Android:
     name = "Android"
-    targets = tuple(ENGINES)
+    targets: Sequence[str] = tuple(ENGINES)
     package = "org.edgevit.embedded"
 
     def check(self, package: str) -> None:

@@ -1,7 +1,7 @@
 """An artifact as a Swift package, of the sources in edgevit/swift, which nothing here compiles."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..converters.card import Card
@@ -14,7 +14,7 @@ MACOS = {15: 12, 16: 13, 17: 14, 18: 15}  # the macOS of an iOS's year: it has t
 
 class IOS:
     name = "iOS"
-    targets = ("coreml",)
+    targets: Sequence[str] = ("coreml",)
     package = OWN
 
     def check(self, package: str) -> None:

@@ -62,8 +62,7 @@ def golden(
             f"{len(near)} score within the card's tolerance of the best one; give --image a "
             "picture of something that the model knows"
         )
-    names = labels or [None] * scores.size
-    first = [named(int(i), names[i]) for i in near]
+    first = [named(int(i), labels[i] if labels else None) for i in near]
     made = Golden(opened.path.name, top, first, tolerance)
     made.write(folder / SCORES)
     return made

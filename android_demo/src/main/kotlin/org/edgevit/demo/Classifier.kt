@@ -28,21 +28,18 @@ class Classifier(val file: File, threads: Int = 1) : AutoCloseable {
                     "InputError",
                     "${file.name} says nothing of pictures: its card has no preprocessing",
                 )
-        engine = artifact.open() // before the digest: it refuses what is larger than memory at once
-        try {
-            card.check(file)
-            val expected =
-                (if (preprocess.channels == "L") 1 else 3) * preprocess.height * preprocess.width
-            val found = engine.inputs.singleOrNull()?.takeIf { it.dtype == "float32" }?.count
-            if (found != expected) {
-                throw Failure(
-                    "ArtifactError",
-                    "${file.name} does not take the picture that its card prepares",
-                )
-            }
-        } catch (e: Throwable) {
+        artifact.check() // before all its bytes are read for the digest
+        card.check(file)
+        engine = artifact.open()
+        val expected =
+            (if (preprocess.channels == "L") 1 else 3) * preprocess.height * preprocess.width
+        val found = engine.inputs.singleOrNull()?.takeIf { it.dtype == "float32" }?.count
+        if (found != expected) {
             engine.close()
-            throw Failure.of(e, "${file.name} was not checked")
+            throw Failure(
+                "ArtifactError",
+                "${file.name} does not take the picture that its card prepares",
+            )
         }
     }
 

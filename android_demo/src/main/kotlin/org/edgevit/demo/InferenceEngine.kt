@@ -68,9 +68,10 @@ class Artifact(
     val delegate: String = "cpu",
     val inputs: List<Port> = emptyList(),
 ) {
-    /** In the runtime of its target, or a Failure that says what is the matter with it. */
-    fun open(): InferenceEngine {
-        val what = "${file.name} was not loaded"
+    private val what = "${file.name} was not loaded"
+
+    /** A Failure if it is not there, or is larger than the memory that is free. */
+    fun check() {
         if (!file.isFile)
             throw Failure("InputError", "there is no file ${file.path}; push it again")
         val available = Memory.available()
@@ -81,6 +82,11 @@ class Artifact(
                 "$what: it has $mine MB, and only $free MB of memory are free",
             )
         }
+    }
+
+    /** In the runtime of its target, or a Failure that says what is the matter with it. */
+    fun open(): InferenceEngine {
+        check()
         if (delegate !in listOf("cpu", "gpu") || (delegate == "gpu" && target != "tflite")) {
             throw Failure("InputError", "$what: $target has no delegate \"$delegate\" in this app")
         }

@@ -84,7 +84,10 @@ class MainActivityTest {
     @Test
     fun badModels() {
         Fixture.push("onnx", "another") { getJSONObject("artifact").put("sha256", "0".repeat(64)) }
-        Fixture.push("onnx", "broken").writeText("no model")
+        val text = Fixture.files.resolve("text").apply { writeText("no model") }
+        Fixture.push("onnx", "broken") { getJSONObject("artifact").put("sha256", sha256Of(text)) }
+            .writeText("no model")
+        Fixture.push("onnx", "wider") { getJSONObject("preprocess").put("width", 33) }
         Fixture.push("onnx", "cardless").let { File(it.path + ".json").delete() }
         Fixture.push("onnx", "garbled").let { File(it.path + ".json").writeText("{\"schema\": 1}") }
         Fixture.push("onnx", "huge").let { file ->
@@ -103,6 +106,7 @@ class MainActivityTest {
                 "huge" to "MB of memory are free",
                 "newer" to "get a newer app",
                 "torch" to "ExecuTorch's library is not in this build",
+                "wider" to "does not take the picture",
                 "words" to "says nothing of pictures",
             )) {
             choose("$name.onnx")
@@ -187,9 +191,8 @@ class MainActivityTest {
         for (id in listOf(R.id.gallery, R.id.camera, R.id.live)) {
             assertEquals(1, activity.findViewById<Button>(id).lineCount)
         }
-        val (list, page) =
-            listOf(R.id.top, android.R.id.content).map { activity.findViewById<View>(it) }
-        assertTrue("large letters need no scrolling?", list.bottom > page.height)
+        val sheet = activity.findViewById<View>(R.id.top).parent as View
+        assertTrue(sheet.height > (sheet.parent as View).height) // of a ScrollView
     }
 
     private fun drawn(name: String): Bitmap {
