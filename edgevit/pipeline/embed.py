@@ -79,7 +79,7 @@ def embed(
         held.mkdir(parents=True)
         tested.mkdir(parents=True)
         found = golden(opened, prepare, image or PHOTOGRAPH, names, folder=tested)
-        kept = replace(card, labels=names or None)
+        kept = replace(without_paths(card), labels=names or None)
         copy = held / artifact.name
         (shutil.copytree if artifact.is_dir() else shutil.copyfile)(artifact, copy)
         kept.write(card_of(copy))
@@ -89,6 +89,19 @@ def embed(
         files = sorted(str(f.relative_to(made)) for f in made.rglob("*") if f.is_file())
         publish(made, place)
     return Embedded(folder, package, files, found)
+
+
+def without_paths(card: Card) -> Card:
+    """The card with the names of files in place of their paths, which are nothing for an app."""
+    recipe = {
+        key: Path(value).name
+        for key, value in card.recipe.items()
+        if key in ("weights", "calibrate", "costs") and value
+    }
+    if ".py:" in card.recipe["model"]:
+        recipe["model"] = Path(card.recipe["model"]).name
+    sources = {Path(name).name: sha256 for name, sha256 in card.sources.items()}
+    return replace(card, recipe=card.recipe | recipe, sources=sources)
 
 
 def _read(artifact: Path, platform: Platform) -> tuple[Artifact, Card]:

@@ -2,17 +2,21 @@
 
 import json
 import re
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from known_card import card
 from known_classifier import NAMES, classifier, probabilities
 from PIL import Image
 
 from edgevit.cli import cli
 from edgevit.converters.card import Card
+from edgevit.pipeline.embed import without_paths
 from edgevit.pipeline.embed_android import ENGINES, FILES, TEST
 from edgevit.pipeline.golden import named
+from edgevit.recipe import Recipe
 
 pytestmark = pytest.mark.needs("onnx", "onnxruntime")
 APP = "android_demo/src/main/kotlin/org/edgevit/demo"
@@ -60,7 +64,8 @@ def test_it_is_a_module_with_all_its_files(embedded):
     }
     assets = made / "src/main/assets/artifacts"
     assert (assets / "net.onnx").read_bytes() == (made.parents[1] / "net.onnx").read_bytes()
-    assert Card.read(assets / "net.onnx.json") == Card.read(made.parents[1] / "net.onnx.json")
+    whole = Card.read(made.parents[1] / "net.onnx.json")
+    assert Card.read(assets / "net.onnx.json") == without_paths(whole)
 
 
 def test_the_kotlin_is_the_apps_own(embedded, root):
@@ -155,6 +160,17 @@ def test_a_picture_of_ones_own_is_stored_upright_and_small(tmp_path):
     (kept,) = (tmp_path / "made").rglob("net.onnx.json")
     assert Card.read(kept).labels == list("abcdef")
     assert Card.read(tmp_path / "net.onnx.json").labels is None
+
+
+def test_no_path_of_this_machine_goes_into_an_app():
+    recipe = Recipe("/a/net.py:net", weights="/a/w.pth", precision="w8a8", calibrate="/a/pictures")
+    whole = card(recipe=recipe.as_dict(), sources={"/a/net.py": "0"})
+    kept = without_paths(whole)
+    assert "/a/" not in str(asdict(kept))
+    chosen = [kept.recipe[key] for key in ("model", "weights", "calibrate", "costs")]
+    assert chosen == ["net.py:net", "w.pth", "pictures", None]
+    assert kept.sources == {"net.py": "0"}
+    assert without_paths(kept) == kept
 
 
 def test_without_labels_classes_are_numbered_as_the_app_does():
