@@ -31,7 +31,9 @@ class Net(torch.nn.Module):
     def __init__(self):
         super().__init__()
         torch.manual_seed(0)
-        self.features = torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3, 2, 1), torch.nn.Hardswish())
+        self.features = torch.nn.Sequential(
+            torch.nn.Conv2d(1, 8, 3, 2, 1), torch.nn.GELU(), torch.nn.Conv2d(8, 8, 3, 2, 1)
+        )
         self.head = torch.nn.Linear(8, 7)
         torch.nn.init.normal_(self.head.weight, std=4)
 
