@@ -85,20 +85,29 @@ def main() -> int:
     return 0
 
 
-def compile_all(pom: Pom) -> None:
-    """Everything that Maven and aapt2 do: target/classes, target/test-classes, target/base.apk."""
+def maven(project: Path) -> list[str]:
+    """The words that run Maven on a project; its compiler's daemon would outlive the build."""
     os.environ.setdefault("MAVEN_OPTS", " ".join(apk.JAVA[1:]))
-    maven = ["mvn", "-B", "-q", "-f", str(HERE / "pom.xml"), "-Dkotlin.compiler.daemon=false"]
+    return ["mvn", "-B", "-q", "-f", str(project / "pom.xml"), "-Dkotlin.compiler.daemon=false"]
+
+
+def fetch() -> None:
+    """What Maven cannot put on a class path by itself, in target/aar."""
     if not (TARGET / "fetched/r8.jar").exists():
-        apk.run(*maven, "dependency:copy@fetch")
+        apk.run(*maven(HERE), "dependency:copy@fetch")
     for aar in (TARGET / "fetched").glob("*.aar"):
         with zipfile.ZipFile(aar) as opened:
             opened.extractall(TARGET / "aar" / aar.stem)
-    resources(pom)
     signatures()
+
+
+def compile_all(pom: Pom) -> None:
+    """Everything that Maven and aapt2 do: target/classes, target/test-classes, target/base.apk."""
+    fetch()
+    resources(pom)
     shutil.rmtree(TARGET / "classes", ignore_errors=True)
     shutil.rmtree(TARGET / "test-classes", ignore_errors=True)
-    apk.run(*maven, "test-compile")
+    apk.run(*maven(HERE), "test-compile")
 
 
 def resources(pom: Pom) -> None:

@@ -29,6 +29,9 @@ def command(here: Path, *arguments: str, **properties: str) -> tuple[list[str], 
     classes = [str(target / "test-classes"), str(target / "classes")]
     classes += [p for p in paths if "executorch-signatures" not in p]
     words = [*apk.JAVA, "-Xmx1g", "-cp", os.pathsep.join(classes), f"-Djava.library.path={native}"]
+    # A stack as large as a phone's first thread has: ONNX Runtime's kernels for some CPUs put about
+    # 1 MB on it, which is all that a JVM's threads get, and then it dies without a word.
+    words.append("-Xss8m")
     words.append("-Drobolectric.graphicsMode=NATIVE")  # or pictures would have no true pixels
     words += [f"-Dedgevit.{name}={value}" for name, value in {"place": PLACE, **properties}.items()]
     return [*words, *arguments], {**os.environ, "LD_LIBRARY_PATH": str(native)}

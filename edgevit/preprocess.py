@@ -101,7 +101,7 @@ class Preprocess:
 
         Raises InputError for what is not a readable picture with 8 bits a channel.
         """
-        image = self.cropped(self._resize(open_picture(picture, self.channels)))
+        image = self.cropped(self._resize(upright(picture, self.channels)))
         values = np.asarray(image, dtype=np.float32).reshape(self.height, self.width, -1)
         if not self.embedded:
             mean, std = (np.array(v, np.float32) for v in (self.mean, self.std))
@@ -147,7 +147,7 @@ class Preprocess:
         return image.crop((left, top, left + self.width, top + self.height))
 
 
-def open_picture(picture: "Path | Image", channels: str) -> "Image":
+def upright(picture: "Path | Image", channels: str) -> "Image":
     """The upright picture in `channels`, or InputError."""
     from PIL import Image
 

@@ -84,6 +84,53 @@ def onnx(file: Path) -> Path:
     return file
 
 
+def weights() -> np.ndarray:
+    """Of the two classifiers below: 3 channels → 6 classes, whose scores lie far apart."""
+    return np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32) * 4
+
+
+def onnx_classifier(file: Path) -> Path:
+    """Scores [1, 6] of a picture x [1, 3, 8, 8]: the weights times its channels' means."""
+    from onnx import TensorProto, checker, helper, save_model
+
+    f32 = TensorProto.FLOAT
+    graph = helper.make_graph(
+        [
+            helper.make_node("GlobalAveragePool", ["x"], ["m"]),
+            helper.make_node("Flatten", ["m"], ["f"]),
+            helper.make_node("Gemm", ["f", "w"], ["y"], transB=1),
+        ],
+        "scores",
+        [helper.make_tensor_value_info("x", f32, [1, 3, 8, 8])],
+        [helper.make_tensor_value_info("y", f32, [1, 6])],
+        [helper.make_tensor("w", f32, [6, 3], weights())],
+    )
+    # an IR version that ONNX Runtime's releases of the last years read
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    checker.check_model(model)
+    save_model(model, file)
+    return file
+
+
+MLPACKAGE_CLASSIFIER = """
+import sys
+sys.path.insert(0, "tests")
+from edgevit.converters.coreml import _coremltools
+ct = _coremltools()  # in half the time
+from coremltools.converters.mil import Builder as mb
+from made_by_hand import weights
+@mb.program(input_specs=[mb.TensorSpec(shape=(1, 3, 8, 8))], opset_version=ct.target.iOS17)
+def scores(x):
+    return mb.linear(x=mb.reduce_mean(x=x, axes=[2, 3]), weight=weights(), name="y")
+ct.convert(
+    scores,
+    minimum_deployment_target=ct.target.iOS17,
+    compute_precision=ct.precision.FLOAT32,
+    skip_model_load=True,
+).save(FILE)
+"""
+
+
 MLPACKAGE = """
 from pathlib import Path
 from coremltools.proto import MIL_pb2, Model_pb2

@@ -36,6 +36,30 @@ def test_every_source_file_is_in_it_and_nothing_else_at_top_level(wheel):
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
+def test_the_apps_sources_that_embed_copies_are_in_it(wheel, tmp_path):
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    script = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+from edgevit.pipeline.embed_android import ENGINES, FILES, TEST, moved
+from edgevit.pipeline.embed_gradle import app, gradle
+from edgevit.pipeline.embed_ios import SWIFT
+assert app() == SWIFT.parent / "android_demo"
+assert app().is_relative_to({str(tmp_path)!r})
+main = "src/main/kotlin/org/edgevit/demo"
+for target, engine in ENGINES.items():
+    for name in (TEST, engine.source, *(f"{{main}}/{{name}}.kt" for name in FILES)):
+        assert "package a.b" in moved(name, target, "a.b")
+    assert engine.library in gradle(engine.library, "net.x", "a.b")
+print(len(list(SWIFT.glob("*.swift"))))
+"""
+    command = [sys.executable, "-P", "-c", script]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "6\n"), done.stderr
+    names = zipfile.ZipFile(wheel).namelist()
+    assert not [name for name in names if "android_demo" in name and "/target/" in name]
+
+
 def test_an_installed_wheel_works_without_any_runtime(wheel, tmp_path):
     """The wheel's files with only the core's dependencies in reach: every runtime is missing."""
     zipfile.ZipFile(wheel).extractall(tmp_path)

@@ -33,6 +33,7 @@ COMMANDS = (
     "bench",
     "classify",
     "check-preprocess",
+    "embed",
     "import",
     "show",
     "list",

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from ..errors import InputError
 from .choices import read_labels
@@ -24,6 +23,7 @@ def command(
     from rich.table import Table
 
     from ..converters.artifact import Artifact
+    from ..pipeline.scores import best
     from ..preprocess import Preprocess
 
     opened = Artifact.read(artifact)
@@ -34,31 +34,15 @@ def command(
     prepare = Preprocess.from_dict(card.preprocess)
     prepared = [prepare.apply(image) for image in images]
     with opened.open() as session:
-        scores = [session(array)[0].astype(np.float64).reshape(-1) for array in prepared]
+        scores = [session(array)[0] for array in prepared]
     names = read_labels(labels) or card.labels or []
-    if names and len(names) != scores[0].size:
-        raise InputError(
-            f"{len(names)} labels for {scores[0].size} classes; the labels file belongs to another "
-            "model"
-        )
     found: list[dict[str, Any]] = []
     for image, logits in zip(images, scores, strict=True):
-        odds = np.exp(logits - logits.max())
-        odds /= odds.sum()
-        best = np.argsort(-odds, kind="stable")[:top]
-        found.append(
-            {
-                "image": str(image),
-                "top": [
-                    {
-                        "class": int(i),
-                        "label": names[i] if names else None,
-                        "probability": float(odds[i]),
-                    }
-                    for i in best
-                ],
-            }
-        )
+        entries = [
+            {"class": score.number, "label": score.label, "probability": score.probability}
+            for score in best(logits, names, count=top)
+        ]
+        found.append({"image": str(image), "top": entries})
     for result in found:
         table = Table(box=None, padding=(0, 1), pad_edge=False, title=str(result["image"]))
         for heading in ("class", "label", "probability", ""):

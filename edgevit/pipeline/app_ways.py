@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ..preprocess import Preprocess, open_picture
+from ..preprocess import Preprocess, upright
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -83,7 +83,7 @@ class Picture:
     def __init__(self, file: Path, channels: str) -> None:
         from PIL import Image
 
-        self._image = open_picture(file, channels)
+        self._image = upright(file, channels)
         with Image.open(file) as raw:
             self.stored = _STORED.get(raw.getexif().get(_ORIENTATION, 1), "")
         self._cuts = lru_cache(maxsize=256)(self._cut)

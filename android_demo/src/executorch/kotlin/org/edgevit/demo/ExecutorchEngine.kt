@@ -7,7 +7,7 @@ import org.pytorch.executorch.Tensor
 /**
  * ExecuTorch, whose library does not say what a file's inputs are: the card or the job does.
  *
- * Compiled here against ../signatures, and run nowhere yet. Found by name, see `Artifact`.
+ * Compiled against signatures written by hand, and run nowhere yet.
  */
 class ExecutorchEngine(artifact: Artifact) : InferenceEngine {
     override val runtime = "executorch"
@@ -56,4 +56,19 @@ class ExecutorchEngine(artifact: Artifact) : InferenceEngine {
     }
 
     override fun close() = module.destroy()
+}
+
+/** Asked for by name first, since a build without ExecuTorch's library is an app all the same. */
+internal fun executorch(artifact: Artifact): InferenceEngine {
+    try {
+        Class.forName("org.pytorch.executorch.Module", false, artifact.javaClass.classLoader)
+    } catch (e: ClassNotFoundException) {
+        val how = "build it in Android Studio, which adds org.pytorch:executorch-android"
+        throw Failure(
+            "MissingRuntime",
+            "ExecuTorch's library is not in this build of the app; $how",
+            e,
+        )
+    }
+    return ExecutorchEngine(artifact)
 }

@@ -28,16 +28,6 @@ object Artifacts {
             ?.let {
                 return it
             }
-        val copy = context.noBackupFilesDir.resolve(name)
-        try {
-            for (suffix in listOf("", Card.SUFFIX)) {
-                context.assets.open("$BUNDLED/$name$suffix").use { from ->
-                    File(copy.path + suffix).outputStream().use { from.copyTo(it) }
-                }
-            }
-        } catch (e: Exception) {
-            throw Failure.of(e, "$name was not unpacked")
-        }
-        return copy
+        return unpacked(context, "$BUNDLED/$name")
     }
 }

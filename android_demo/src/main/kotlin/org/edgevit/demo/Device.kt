@@ -11,9 +11,7 @@ import java.io.File
 import org.json.JSONArray
 import org.json.JSONObject
 
-/**
- * This phone: what it is, what changes with time and slows it, and the memory and CPU time taken.
- */
+/** This phone: what it is, what changes with time and slows it, and the CPU time taken. */
 object Device {
     /** Not empty only where tests run the app on a JVM: no figure of that is a phone's. */
     val place: String = System.getProperty("edgevit.place").orEmpty()
@@ -44,7 +42,7 @@ object Device {
             .put("family", all("CPU part").joinToString(" + "))
             .put("flags", JSONArray(features.intersect(FLAGS).sorted()))
             .put("cores", Runtime.getRuntime().availableProcessors())
-            .put("memory_bytes", memory("MemTotal") ?: 0)
+            .put("memory_bytes", Memory.total())
             .put(
                 "soc",
                 if (Build.VERSION.SDK_INT >= 31) "${Build.SOC_MANUFACTURER} ${Build.SOC_MODEL}"
@@ -86,18 +84,6 @@ object Device {
         return found
     }
 
-    /** Bytes that could be taken now without swapping; 0 if this is not shown. */
-    fun memoryAvailable(): Long = memory("MemAvailable") ?: 0
-
-    fun residentBytes(): Long = kilobytes("/proc/self/status", "VmRSS") ?: 0
-
-    fun peakResidentBytes(): Long = kilobytes("/proc/self/status", "VmHWM") ?: 0
-
-    /** Starts the kernel's high-water mark anew, where it lets an app do so. */
-    fun forgetPeak() {
-        runCatching { File("/proc/self/clear_refs").writeText("5") }
-    }
-
     /** CPU seconds of all threads; where Android's own clock is not at hand, in steps of 10 ms. */
     fun cpuSeconds(): Double {
         Process.getElapsedCpuTime()
@@ -108,16 +94,6 @@ object Device {
         val fields = read("/proc/self/stat")?.substringAfterLast(") ")?.split(" ") ?: return 0.0
         return (fields[11].toLong() + fields[12].toLong()) / 100.0
     }
-
-    private fun memory(key: String) = kilobytes("/proc/meminfo", key)
-
-    private fun kilobytes(path: String, key: String): Long? =
-        read(path)
-            ?.lineSequence()
-            ?.firstOrNull { it.startsWith("$key:") }
-            ?.filter(Char::isDigit)
-            ?.toLongOrNull()
-            ?.times(1024)
 
     private fun read(path: String): String? = runCatching { File(path).readText() }.getOrNull()
 }

@@ -1,7 +1,6 @@
 package org.edgevit.demo
 
 import java.io.File
-import java.lang.reflect.InvocationTargetException
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 
@@ -75,7 +74,7 @@ class Artifact(
     fun check() {
         if (!file.isFile)
             throw Failure("InputError", "there is no file ${file.path}; push it again")
-        val available = Device.memoryAvailable()
+        val available = Memory.available()
         if (available in 1 until file.length()) {
             val (mine, free) = listOf(file.length(), available).map { it / 1_000_000 }
             throw Failure(
@@ -92,32 +91,10 @@ class Artifact(
             throw Failure("InputError", "$what: $target has no delegate \"$delegate\" in this app")
         }
         try {
-            return when (target) {
-                "tflite" -> TfliteEngine(this)
-                "onnx" -> OnnxEngine(this)
-                "executorch" -> executorch()
-                else -> throw Failure("UnknownName", "$what: this app has no engine for $target")
-            }
-        } catch (e: InvocationTargetException) {
-            throw Failure.of(e.targetException, what)
+            return engineOf(this)
+                ?: throw Failure("UnknownName", "$what: this app has no engine for $target")
         } catch (e: Throwable) {
             throw Failure.of(e, what)
         }
-    }
-
-    /** By name, since a build without ExecuTorch's library is an app all the same. */
-    private fun executorch(): InferenceEngine {
-        try {
-            Class.forName("org.pytorch.executorch.Module", false, javaClass.classLoader)
-        } catch (e: ClassNotFoundException) {
-            val how = "build it in Android Studio, which adds org.pytorch:executorch-android"
-            throw Failure(
-                "MissingRuntime",
-                "ExecuTorch's library is not in this build of the app; $how",
-                e,
-            )
-        }
-        val found = Class.forName("org.edgevit.demo.ExecutorchEngine")
-        return found.getConstructor(Artifact::class.java).newInstance(this) as InferenceEngine
     }
 }

@@ -43,8 +43,8 @@ class Subject(private val artifact: Artifact) {
     fun open(seed: Long) {
         artifact.open().close()
         Runtime.getRuntime().gc()
-        Device.forgetPeak()
-        val before = Device.residentBytes()
+        Memory.forgetPeak()
+        val before = Memory.resident()
         val loading = System.nanoTime()
         val opened = artifact.open()
         val loaded = System.nanoTime()
@@ -55,7 +55,7 @@ class Subject(private val artifact: Artifact) {
         said
             .put("load_s", seconds(loading, loaded))
             .put("first_run_s", seconds(running, System.nanoTime()))
-            .put("peak_memory_bytes", maxOf(0, Device.peakResidentBytes() - before))
+            .put("peak_memory_bytes", maxOf(0, Memory.peakResident() - before))
             .put("runtime", opened.runtime)
             .put("runtime_version", opened.version)
             .put("placement", opened.placement)
