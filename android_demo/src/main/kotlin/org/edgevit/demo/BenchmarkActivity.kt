@@ -6,7 +6,6 @@ import android.os.Bundle
 import android.util.Log
 import android.view.WindowManager
 import android.widget.TextView
-import java.util.concurrent.Executors
 
 /**
  * Does the job that `am start --es job TOKEN` names, in sight: only what is in front has all cores.
@@ -15,7 +14,7 @@ import java.util.concurrent.Executors
  * writes an error instead of figures that were taken behind.
  */
 class BenchmarkActivity : Activity() {
-    private val worker = Executors.newSingleThreadExecutor()
+    private val worker = modelThread()
     private var waiting: Benchmark? = null // until this is in front
     private var running: Benchmark? = null
     private lateinit var line: TextView

@@ -5,7 +5,6 @@ import android.graphics.Bitmap
 import android.os.Handler
 import android.os.Looper
 import java.io.InputStream
-import java.util.concurrent.Executors
 
 /** What MainActivity shows, and the thread that works it out; both outlive a rotation. */
 class MainSession(private val context: Context) {
@@ -28,7 +27,7 @@ class MainSession(private val context: Context) {
     /** Called on the main thread whenever something above has changed. */
     var onChange: () -> Unit = {}
 
-    private val worker = Executors.newSingleThreadExecutor()
+    private val worker = modelThread()
     private val main = Handler(Looper.getMainLooper())
     private var classifier: Classifier? = null // the worker's
     private var pixels: Pixels? = null // the worker's
