@@ -40,7 +40,7 @@ unit: $(READY)
 # Builds the Android app and tests it on a JVM, and behind real adb. Minutes, and 600 MB from Maven the first time; so
 # `make test` leaves it out, by the marker `android`.
 test-android: $(READY)
-	$(BIN)/python -m pytest -m android
+	$(BIN)/python -m pytest -m android tests/android tests/devices
 
 # Needs Debian's qemu-user-static and openssh-server; the emulated Python is made once.
 test-arm64: $(READY)
