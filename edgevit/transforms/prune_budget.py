@@ -92,9 +92,19 @@ class Costs:
         for size, cuts in self._tensors[i]:
             part = float(size)
             for cut in cuts:
-                part *= 1 - sum(each * (self.units[g] - kept[g]) for g, each in cut)
+                part *= _staying([(each, self.units[g], kept[g]) for g, each in cut])
             stay += part
         return self.layers[i].at(stay / self._numbers[i] if stay else 1.0)
+
+
+def _staying(groups: Sequence[tuple[float, int, int]]) -> float:
+    """The share of an axis that stays: (share of each unit, units, those kept) by group.
+
+    Groups that each take all of it, as heads and their width do, cross; others lie side by side.
+    """
+    crossing = [kept / units for each, units, kept in groups if each * units > 1 - 1e-9]
+    beside = sum(each * (units - kept) for each, units, kept in groups if each * units <= 1 - 1e-9)
+    return math.prod(crossing) * (1 - beside)
 
 
 def steps_of(group: Group, tile: int) -> list[int]:

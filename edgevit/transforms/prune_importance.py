@@ -115,9 +115,19 @@ def readers_of(group: Group) -> list[Cut]:
     return [c for c in group.cuts if c.axis == 1 and c.tensor.endswith(".weight")]
 
 
+def _fading(group: Group) -> list[Cut]:
+    """What the units fade by: their readers, and of a head's width the queries as well."""
+    asked = [
+        Cut(c.tensor, 0, tuple(row[: len(row) // 3] for row in c.rows))
+        for c in group.cuts
+        if group.kind == "width" and c.tensor == f"{group.name}.weight"
+    ]
+    return readers_of(group) + asked
+
+
 def _slopes(net: nn.Module, groups: Sequence[Group], lessons: Lessons) -> dict[str, Tensor]:
     """[images, units]: how the loss changes as a unit fades for all that read it."""
-    weights = {c.tensor: net.get_parameter(c.tensor) for g in groups for c in readers_of(g)}
+    weights = {c.tensor: net.get_parameter(c.tensor) for g in groups for c in _fading(g)}
     wanted = {name: w.requires_grad for name, w in weights.items()}
     found: dict[str, list[Tensor]] = {g.name: [] for g in groups}
     generator = torch.Generator().manual_seed(0)
@@ -134,7 +144,7 @@ def _slopes(net: nn.Module, groups: Sequence[Group], lessons: Lessons) -> dict[s
                 k: w.detach() * g for (k, w), g in zip(weights.items(), slopes, strict=True)
             }
             for group in groups:
-                parts = [_by_unit(products[c.tensor], c) for c in readers_of(group)]
+                parts = [_by_unit(products[c.tensor], c) for c in _fading(group)]
                 found[group.name].append(torch.stack(parts).sum(0))
     finally:
         for name, w in weights.items():

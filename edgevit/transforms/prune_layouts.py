@@ -1,7 +1,7 @@
 """Where torch-pruning's tracing does not see what hangs together: heads, and repeated channels.
 
-attention    qkv.weight rows [3, H, d]   ┐ head h of all of these is one unit; torch-pruning
-             proj.weight columns [H, d]  ┘ takes channels out of heads, and view() fails
+attention    qkv.weight rows [3, H, d]   ┐ head h of all of these is one unit, and place j of all
+             proj.weight columns [H, d]  ┘ heads is; torch-pruning takes others, and view() fails
 modulation   fc1.weight rows [r, C]      ┐ channel c of the context meets r values; it takes
              context g's rows [C]        ┘ both for unrelated
 merging      norm, reduction [4, C]      ── channel c meets 4 places; it takes one, or others
@@ -16,6 +16,7 @@ from .prune_narrow import Cut, Group
 
 # What attention modules call the number of their heads, and of all heads' channels.
 HEADS, CHANNELS = ("num_heads", "heads"), ("attn_dim", "dh", "all_head_dim")
+WIDTH = "head_dim"  # and those of one head
 
 
 def laid_out(net: nn.Module) -> list[Group]:
@@ -36,19 +37,23 @@ def _heads(path: str, module: nn.Module) -> Iterator[Group]:
     heads = getattr(module, named[0])
     if qkv.out_features != 3 * proj.in_features or proj.in_features % heads:
         return
-    rows = torch.arange(qkv.out_features).view(3, heads, -1).movedim(1, 0)
+    rows = torch.arange(qkv.out_features).view(3, heads, -1)
     columns = torch.arange(proj.in_features).view(heads, -1)
-    cuts = [
-        Cut(f"{path}.qkv.weight", 0, _rows(rows)),
-        Cut(f"{path}.proj.weight", 1, _rows(columns)),
-    ]
-    if qkv.bias is not None:
-        cuts.append(Cut(f"{path}.qkv.bias", 0, _rows(rows)))
+
+    def cuts_by(axis: int) -> list[Cut]:
+        units = rows.movedim(1 + axis, 0)
+        read = Cut(f"{path}.proj.weight", 1, _rows(columns.movedim(axis, 0)))
+        return [read, *(Cut(f"{path}.qkv.{k}", 0, _rows(units)) for k, _ in qkv.named_parameters())]
+
+    def counts_of(*names: str) -> tuple[tuple[str, str], ...]:
+        return tuple((path, n) for n in names if isinstance(getattr(module, n, None), int))
+
+    cuts = cuts_by(0)
     if isinstance(getattr(module, "relative_position_bias_table", None), nn.Parameter):
         name = f"{path}.relative_position_bias_table"
         cuts.append(Cut(name, 1, _rows(torch.arange(heads).view(heads, 1))))
-    counts = [n for n in (*named, *CHANNELS) if isinstance(getattr(module, n, None), int)]
-    yield Group(path, tuple(cuts), tuple((path, n) for n in counts), "heads")
+    yield Group(path, tuple(cuts), counts_of(*named, *CHANNELS), "heads")
+    yield Group(f"{path}.qkv", tuple(cuts_by(1)), counts_of(WIDTH, *CHANNELS), "width")
 
 
 def _repeated(path: str, module: nn.Module) -> Iterator[Group]:

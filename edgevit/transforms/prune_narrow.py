@@ -42,13 +42,20 @@ class Cut:
 class Group:
     """name: the module whose units these are. counts: attributes (module, name) that shrink, too.
 
-    kind: "channels", or "heads".
+    kind: "channels", "heads", or the "width" of all heads of an attention.
     """
 
     name: str
     cuts: tuple[Cut, ...]
     counts: tuple[tuple[str, str], ...] = ()
     kind: str = "channels"
+
+    def sharpened(self, units: Sequence[int]) -> float:
+        """By how much queries shrink: of narrower heads all products are scaled by 1/√d, of less.
+
+        1 for what is no width of heads, which has the name of the layer that writes the queries.
+        """
+        return (len(units) / self.units) ** 0.5 if self.kind == "width" else 1.0
 
     @property
     def units(self) -> int:
@@ -73,6 +80,9 @@ def without(net: nn.Module, kept: Kept) -> nn.Module:
     """A copy of `net` with only these units of each of these groups."""
     made = copy.deepcopy(net)
     tensors = dict(made.named_parameters()) | dict(made.named_buffers())
+    for group, units in kept:
+        if group.kind == "width":
+            _sharpen(made, group.name, group.sharpened(units))
     for name, axes in gone_of(kept).items():
         tensor = tensors[name].detach()
         for axis, places in axes.items():
@@ -84,6 +94,19 @@ def without(net: nn.Module, kept: Kept) -> nn.Module:
             module = made.get_submodule(path)
             setattr(module, name, getattr(module, name) * len(units) // group.units)
     return made
+
+
+def _sharpen(net: nn.Module, path: str, factor: float) -> None:
+    """Shrink the queries that layer `path` writes; whoever scales products by a number of its own
+    gets a larger one, and fused attention takes it from the width.
+    """
+    layer: Any = net.get_submodule(path)
+    attention: Any = net.get_submodule(path.rpartition(".")[0])
+    with torch.no_grad():
+        for tensor in layer.parameters(recurse=False):
+            tensor[: len(tensor) // 3] *= factor
+    if isinstance(getattr(attention, "scale", None), float):
+        attention.scale /= factor
 
 
 def put(net: nn.Module, name: str, tensor: Tensor) -> None:

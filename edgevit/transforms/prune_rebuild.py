@@ -25,10 +25,12 @@ class _Reached(Exception):
 def rebuild(pruned: nn.Module, whole: nn.Module, kept: Kept, images: Tensor) -> None:
     """Set the weights, and biases where there are any, of `pruned`. images: [N, C, H, W]."""
     gone, layers = gone_of(kept), dict(pruned.named_modules())
+    sharpened = {group.name: group.sharpened(units) for group, units in kept}
     for path, (places, aim) in _written(whole, images).items():
         if path not in layers:  # of a block left out
             continue
         layer: Any = layers[path]
+        aim[:, : aim.shape[1] // 3] *= sharpened.get(path, 1.0)
         rows = [
             i for i in range(aim.shape[1]) if i not in gone.get(f"{path}.weight", {}).get(0, ())
         ]

@@ -34,7 +34,7 @@ def structure(net: nn.Module, whole: nn.Module) -> str:
     for path, module in modules.items():
         old, known = vars(whole.get_submodule(path)), follows(module)
         for name, value in vars(module).items():
-            if type(value) is int and name not in known and value != old[name]:
+            if type(value) in (int, float) and name not in known and value != old[name]:
                 counts[f"{path}.{name}".lstrip(".")] = value
     return json.dumps({"gone": gone, "shapes": shapes, "counts": counts})
 
@@ -76,8 +76,8 @@ def restructured(net: nn.Module, said: str) -> nn.Module:
         for place, value in read["counts"].items():
             path, _, name = place.rpartition(".")
             module = made.get_submodule(path)
-            if type(getattr(module, name)) is not int or type(value) is not int:
-                raise ValueError(f"{place} is no count")
+            if not type(getattr(module, name)) is type(value) in (int, float):
+                raise ValueError(f"{place} is no such number")
             setattr(module, name, value)
     except (KeyError, AttributeError, TypeError, ValueError) as e:
         raise WeightsError(f"these weights were pruned from another model ({e})") from None

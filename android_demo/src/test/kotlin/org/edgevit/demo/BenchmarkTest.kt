@@ -25,7 +25,7 @@ class BenchmarkTest {
         val job = job("profile", listOf(item("net.onnx", "onnx"))).put("minutes", 0.01)
         val result = done(job.put("warmup_s", 0.02).put("block_s", 0.01).put("rounds", 1))
         val states = result.getJSONArray("state").objects()
-        assertTrue(states.size > 3 && states.last().getDouble("seconds") >= 0.6)
+        assertTrue(states.size > 1 && states.last().getDouble("seconds") >= 0.6)
         val rounds = result.getJSONArray("items").getJSONObject(0).getJSONArray("rounds_s")
         assertEquals(states.size - 1, rounds.length())
     }
