@@ -69,7 +69,7 @@ def command(
     timeout: float,
     **recipe: Any,
 ) -> None:
-    """Take channels, heads and blocks out of MODEL until its file keeps a budget, and say what that costs.
+    """Take parts out of MODEL until its file keeps a budget of latency, and say what that costs.
 
     What each layer costs is measured in the target's runtime, narrower and narrower; channels go
     where least is lost for each microsecond, in whole tiles. The weights that stay are fitted by
