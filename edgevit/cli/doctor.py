@@ -22,11 +22,13 @@ def command(screen: Screen) -> None:
     tested = _constraints()
     targets = [_target(name, tested) for name in TARGET_NAMES]
     core = [_package(name, tested) for name in ("torch", "timm", "numpy")]
+    devices = [_package(name, tested) for name in ("adbutils", "asyncssh")]
     machine = host.describe()
     table = Table(box=None, padding=(0, 1), pad_edge=False)
     for heading in ("runtime", "package", "installed", "tested", ""):
         table.add_column(heading, overflow="fold")
-    for title, packages in (("core", core), *((t["target"], t["packages"]) for t in targets)):
+    parts = [("core", core), *((t["target"], t["packages"]) for t in targets), ("devices", devices)]
+    for title, packages in parts:
         for i, p in enumerate(packages):
             table.add_row(
                 title if not i else "", p["package"], p["installed"] or "–", p["tested"], p["said"]
@@ -37,7 +39,7 @@ def command(screen: Screen) -> None:
     missing = [t for t in targets if any(not p["installed"] for p in t["packages"])]
     for target in missing:
         screen.show(f"missing: {target['target']}: pip install 'edgevit[{target['target']}]'")
-    screen.json({"machine": facts, "core": core, "targets": targets})
+    screen.json({"machine": facts, "core": core, "targets": targets, "devices": devices})
 
 
 def _text(value: object) -> str:
