@@ -115,8 +115,8 @@ def onnx_classifier(file: Path) -> Path:
 MLPACKAGE_CLASSIFIER = """
 import sys
 sys.path.insert(0, "tests")
-from edgevit.converters.coreml import _coremltools
-ct = _coremltools()  # in half the time
+from edgevit.converters.coreml import import_coremltools
+ct = import_coremltools()  # in half the time
 from coremltools.converters.mil import Builder as mb
 from made_by_hand import weights
 @mb.program(input_specs=[mb.TensorSpec(shape=(1, 3, 8, 8))], opset_version=ct.target.iOS17)
