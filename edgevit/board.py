@@ -124,8 +124,9 @@ def _streams() -> Iterator[tuple[IO[bytes], IO[bytes]]]:
 @contextmanager
 def _folder(place: Path) -> Iterator[Path]:
     for old in place.glob(f"{PREFIX}*"):
-        if time.time() - old.stat().st_mtime > STALE_S:
-            shutil.rmtree(old, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another session's, which ends just now
+            if time.time() - old.stat().st_mtime > STALE_S:
+                shutil.rmtree(old, ignore_errors=True)
     with staging(place) as folder:
         tempfile.tempdir = str(folder.resolve())  # where children, too, leave what they leave
         yield folder.resolve()

@@ -111,10 +111,15 @@ def profile(
                 if taken and not bracket:
                     bracket.append(taken.best())
                     bracket_int8 += filter(None, [taken.int8()])
-                begin = begin if number else time.perf_counter()
-                states[-1] = moment()
+                if not number:
+                    begin = time.perf_counter()
+                    states = [moment()]
                 machine.settled()  # the next block is held against the machine as it is now
-            time.sleep(cooldown_s)
+            if all(variant.error for variant in variants):
+                break
+            if cooldown_s:
+                time.sleep(cooldown_s)
+                machine.settled()
             for i in rng.permutation(len(variants)):
                 variants[i].attempt(variants[i].one_round, machine)
             states.append(moment())

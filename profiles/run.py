@@ -129,12 +129,12 @@ class Run:
                 f"{', '.join(unlike)}; profile both in one session"
             )
 
-    def save(self, place: Path) -> Path:
+    def save(self, place: Path, *, prefix: str = "") -> Path:
         """Write to `place`, a .json file, or under a name of its own in the folder `place`."""
         file = place
         if place.suffix != ".json":
             c = self.context
-            file = place / f"{c.artifact}-{c.sha256[:8] or 'unknown'}-{c.threads}t.json"
+            file = place / f"{prefix}{c.artifact}-{c.sha256[:8] or 'unknown'}-{c.threads}t.json"
         text = json.dumps({"schema": SCHEMA, **asdict(self)}, allow_nan=False, indent=1)
         write_text(file, text + "\n")
         return file

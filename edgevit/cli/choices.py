@@ -14,7 +14,7 @@ from ..models import MODELS
 from ..recipe import INTEGER, PRECISIONS, REFUSED
 
 DEVICE_NAME = "A name in place of the hardware's own."
-DEVICE = "host, mac, adb:SERIAL, ssh:USER@HOST; several: a,b; `edgevit devices` lists them."
+DEVICE = "host, mac, adb:SERIAL, ssh:USER@HOST; `edgevit devices` lists them."
 RUNNER = "On a phone, benchmark_model or executor_runner in place of the app: its own figures."
 TARGET_NAMES = [name for name in TARGETS if name != "null"]
 

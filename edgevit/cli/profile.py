@@ -22,9 +22,14 @@ if TYPE_CHECKING:
 @click.option("--warmup", type=float, default=0.5, show_default=True, help="Seconds, not counted.")
 @click.option("--block", type=float, default=0.02, show_default=True, help="Seconds per block.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order in a round.")
-@click.option("--cooldown", type=float, default=0, help="Seconds of rest before each round.")
 @click.option(
-    "--minutes", type=float, default=0, help="Run for so long without rest: what heat does."
+    "--cooldown", type=click.FloatRange(0), default=0, help="Seconds of rest before each round."
+)
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0),
+    default=0,
+    help="Run for so long without rest: what heat does.",
 )
 @click.option("--timeout", type=float, default=600, show_default=True, help="Seconds per step.")
 @click.option("--device", default="host", show_default=True, help=DEVICE)
@@ -63,6 +68,12 @@ def command(
     With --ops: where the time goes inside each artifact, operator by operator, and what would help.
     """
     chosen, devices = artifacts_among(paths), list(dict.fromkeys(device.split(",")))
+    if (ops or runner) and (minutes or cooldown):
+        raise InputError(
+            "--minutes and --cooldown are of rounds, which --ops and --runner have not"
+        )
+    if ops and (devices != ["host"] or runner):
+        raise InputError("--ops times operators on this machine: leave --device and --runner out")
     if html and len(devices) > 1:
         raise InputError("--html is of one device; `edgevit report` makes a page of several")
     if by and not ops:
@@ -97,11 +108,14 @@ def command(
     from ..profiles.run import Run
 
     with screen.progress() as watch:
+        told: set[tuple[str, str, int]] = set()
 
         def tell(where: str, what: str, done: int, total: int) -> None:
-            if what.startswith(("load", "warm")) or done % max(1, total // 6) == 0 or done == total:
-                job = f"profile on {where}" if len(devices) > 1 else "profile"
-                watch(job, "done" if done == total else f"{what} {done}/{total}")
+            job = f"profile on {where}" if len(devices) > 1 else "profile"
+            part = (job, what, 6 * done // total)
+            if part not in told:
+                told.add(part)
+                watch(job, "done" if done >= total else f"{what} {done}/{total}")
 
         found = profile_each(
             chosen,
@@ -128,10 +142,10 @@ def command(
     folder = runs or chosen[0].parent / RUNS
     measured = [r for r in results if isinstance(r, Run)]
     for name, of_one in found.items():
-        place = folder / re.sub(r"\W+", "-", name) if len(devices) > 1 else folder
+        prefix = "" if name == "host" else re.sub(r"\W+", "-", name) + "-"
         for run in of_one:
             if isinstance(run, Run):
-                run.save(place)
+                run.save(folder, prefix=prefix)
     if measured:
         screen.note(f"raw samples: {folder}")
     if html and measured:

@@ -93,6 +93,8 @@ def command(
     from ..pipeline.pruned import Budget, page
 
     asked = [Budget.parse(word.strip()) for word in budgets.split(",")]
+    if ema and not epochs:
+        raise InputError("--ema averages over training; give --epochs as well")
     if epochs and not data:
         raise InputError("--epochs needs --data with pictures to train on")
     pictures = pictures_in(data, "--data") if data else []

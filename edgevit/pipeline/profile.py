@@ -1,9 +1,9 @@
 """profile(): artifacts measured side by side, with what their cards say of placement and MACs."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +50,15 @@ def profile_each(
     on_progress: told the device first.
     """
 
+    stopped = threading.Event()
+
     def of(device: str) -> list[Run | EdgevitError]:
-        return profile(paths, on=device, on_progress=partial(on_progress, device), **settings)
+        def tell(what: str, done: int, total: int) -> None:
+            if stopped.is_set():
+                raise KeyboardInterrupt
+            on_progress(device, what, done, total)
+
+        return profile(paths, on=device, on_progress=tell, **settings)
 
     def others_go_on(device: str) -> list[Run | EdgevitError]:
         try:
@@ -64,8 +71,8 @@ def profile_each(
     with ThreadPoolExecutor(len(devices)) as pool:
         try:
             return dict(zip(devices, pool.map(others_go_on, devices), strict=True))
-        except BaseException:  # Ctrl-C
-            sandbox.close_all()
+        except BaseException:  # Ctrl-C: each ends at its next step, and takes back what it pushed
+            stopped.set()
             raise
 
 

@@ -102,12 +102,14 @@ def verify(
                 watch(path, "build the float64 model")
                 held, folder, facts = prepared(card)
                 watch(path, "run")
-                opened = (
+                with (
+                    explained_refusal(path, artifact.target, limits),
                     artifact.open(**asdict(limits), by=by)
                     if on == "host"
-                    else device.open(item_of(artifact), threads=1, timeout_s=limits.timeout_s)
-                )
-                with explained_refusal(path, artifact.target, limits), opened as session:
+                    else device.open(
+                        item_of(artifact), threads=1, timeout_s=limits.timeout_s
+                    ) as session,
+                ):
                     # A phone's app takes all at once, or it would start sixteen times.
                     together = getattr(session, "together", None)
                     rows = held.inputs

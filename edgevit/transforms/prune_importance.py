@@ -120,7 +120,7 @@ def _fading(group: Group) -> list[Cut]:
     asked = [
         Cut(c.tensor, 0, tuple(row[: len(row) // 3] for row in c.rows))
         for c in group.cuts
-        if group.kind == "width" and c.tensor == f"{group.name}.weight"
+        if group.kind == "width" and c.axis == 0
     ]
     return readers_of(group) + asked
 

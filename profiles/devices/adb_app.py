@@ -91,18 +91,16 @@ class Phone:
         job.check()
         try:
             self._shelf.sweep(job.folder)
-            names = self._shelf.put(items, job.folder)
+            names = self._shelf.put(items)
             listed = [
                 {"file": name, "target": item.target, "delegate": "cpu"}
                 for name, item in zip(names, items, strict=True)
             ]
             job.start({"job": kind, "items": listed, **settings}, inputs)
             yield job
-        except BaseException:
-            with suppress(DeviceError):
+        finally:
+            with suppress(DeviceError):  # gone, which was said; or a result is here already
                 job.stop()
-            raise
-        job.stop()
 
 
 class Opened:

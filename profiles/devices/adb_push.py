@@ -1,7 +1,7 @@
 """Artifacts on the phone, named by their digest: what is there already is not sent again.
 
-Each job's folder lists what was sent for it, so that what a cut cable left there is known, and
-removed when the phone is next used.
+A list of what was sent lies beside them, so that what a cut cable left there is known, and removed
+when the phone is next used.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from ..variant import Item
 from .adb_link import Link, cure
 
 SUFFIXES = {"tflite": ".tflite", "onnx": ".onnx", "executorch": ".pte"}  # what the app runs
-SENT = "sent.txt"  # in a job's folder: the artifacts that were sent, one a line
+SENT = "artifacts/sent.txt"  # what was sent, one a line
 
 
 class Shelf:
@@ -32,13 +32,13 @@ class Shelf:
     def sweep(self, job: str) -> None:
         """Make the folders, `job` among them; remove what an interrupted session left."""
         files = quote(self._files)
+        if not self._made:
+            self._link.run(
+                f"cd {files} 2>/dev/null && [ -f {SENT} ] && "
+                f'while read -r name; do rm -f "artifacts/${{name##*/}}"; done < {SENT}; '
+                f"rm -rf {files}/jobs {files}/{SENT}"
+            )
         self._made = True
-        self._link.run(
-            f"cd {files} 2>/dev/null && for list in jobs/*/{SENT}; do "
-            '[ -f "$list" ] && while read -r name; do rm -f "artifacts/${name##*/}"; done '
-            '< "$list"; done; '
-            f"rm -rf {files}/jobs"
-        )
         code, said = self._link.run(f"mkdir -p {files}/artifacts {quote(job)}")
         if code:
             raise DeviceError(
@@ -46,13 +46,13 @@ class Shelf:
                 f"{cure(said) or '; open the app on it once'}"
             )
 
-    def put(self, items: Sequence[Item], job: str) -> list[str]:
+    def put(self, items: Sequence[Item]) -> list[str]:
         """The items' names there, after sending those that are missing or differ."""
         wanted = {self.name(item): item for item in items}
         missing = [name for name in wanted if not self._holds(name)]
         self._sent += missing
         listed = "".join(f"{name}\n" for name in self._sent)
-        self._link.push(listed.encode(), f"{job}/{SENT}")
+        self._link.push(listed.encode(), f"{self._files}/{SENT}")
         for name in missing:
             self._link.push(wanted[name].file, f"{self._files}/{name}")
             if not self._holds(name):
@@ -66,7 +66,7 @@ class Shelf:
         """Remove what this session sent, and the folders, unless there is more in them."""
         if self._made:
             names = " ".join(map(quote, self._sent))
-            self._link.run(f"cd {quote(self._files)} && rm -f {names}; rmdir jobs artifacts")
+            self._link.run(f"cd {quote(self._files)} && rm -f {names} {SENT}; rmdir jobs artifacts")
             self._sent.clear()
 
     def _holds(self, name: str) -> bool:

@@ -20,6 +20,7 @@ from ..variant import Item
 from .adb_link import Link
 
 EXECUTABLE = 0o100755
+TIMED_OUT = 124  # what `timeout` ends with
 COMMANDS = {
     "tflite": "--graph={file} --num_threads={threads} --num_runs={runs}",
     "executorch": "--model_path={file} --cpu_threads={threads} --num_executions={runs}",
@@ -63,8 +64,14 @@ def run_by(
         link.push(runner, program, mode=EXECUTABLE)
         link.push(item.file, file)
         how = COMMANDS[item.target].format(file=quote(file), threads=threads, runs=runs)
-        command = f"cd {folder} && chmod 755 {quote(program)} && {quote(program)} {how}"
-        code, said = link.run(command, timeout_s=timeout_s)
+        limited = f"timeout {timeout_s:g} {quote(program)} {how}"
+        command = f"cd {folder} && chmod 755 {quote(program)} && {limited}"
+        code, said = link.run(command, timeout_s=timeout_s + 30)
+        if code == TIMED_OUT:
+            raise DeviceError(
+                f"{item.label}: {runner.name} took over {timeout_s:g} s on {link.serial}: give it "
+                "longer with --timeout"
+            )
         device = link.run("getprop ro.product.model")[1]
     finally:
         with suppress(DeviceError):  # gone, which was said already

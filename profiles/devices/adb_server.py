@@ -41,7 +41,9 @@ def client() -> "AdbClient":
             return found
         said = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
         said = f"and `{' '.join(command)}` could not start one: {said}"
-    except (adbutils.AdbError, OSError, subprocess.TimeoutExpired):
+    except (OSError, subprocess.TimeoutExpired) as e:
+        said = f"and its own program could not start one: {first_line(e)}"
+    except adbutils.AdbError:
         pass
     raise DeviceError(f"no adb server answers at {where}, {said}")
 

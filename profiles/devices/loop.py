@@ -3,10 +3,11 @@
 import asyncio
 import threading
 from collections.abc import Coroutine
-from functools import cache
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+_loops: list[asyncio.AbstractEventLoop] = []
+_making = threading.Lock()
 
 
 def wait(work: Coroutine[Any, Any, T], timeout_s: float | None = None) -> T:
@@ -19,8 +20,11 @@ def wait(work: Coroutine[Any, Any, T], timeout_s: float | None = None) -> T:
         raise
 
 
-@cache
 def _running() -> asyncio.AbstractEventLoop:
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="edgevit-devices", daemon=True).start()
-    return loop
+    """One for all: a connection belongs to the loop that made it."""
+    with _making:
+        if not _loops:
+            loop = asyncio.new_event_loop()
+            threading.Thread(target=loop.run_forever, name="edgevit-devices", daemon=True).start()
+            _loops.append(loop)
+        return _loops[0]

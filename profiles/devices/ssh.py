@@ -20,7 +20,7 @@ from typing import Any
 from edgevit import digest
 from edgevit.board import RUNTIMES
 from edgevit.converters.artifact import Session
-from edgevit.converters.target import find
+from edgevit.converters.target import TARGETS, find
 from edgevit.errors import DeviceError, EdgevitError
 
 from .. import bench, peak
@@ -92,9 +92,11 @@ class Board:
         if found.runtime not in RUNTIMES:
             raise DeviceError(f"{item.target} files do not run on {self.line.name}, a Linux")
         if found.runtime not in self.line.greeting["runtimes"]:
+            has = self.line.greeting["runtimes"]
+            wanted = ",".join([*(t for t in TARGETS if find(t).runtime in has), item.target])
             raise DeviceError(
                 f"{self.line.name} has no {found.runtime}; `edgevit devices prepare "
-                f"{self.line.name} --runtimes {item.target}` installs it"
+                f"{self.line.name} --runtimes {wanted}` installs it"
             )
         key = (digest.of(item.file), item.file.name)
         if key not in self._pushed:

@@ -154,7 +154,7 @@ def test_an_interrupted_session_is_swept_up_by_the_next(phone, device, item):
     (phone.files / "artifacts").mkdir()
     for name in ("jobs/old/job.json", "artifacts/sent.onnx", "artifacts/the-users.onnx"):
         (phone.files / name).write_text("x")
-    (phone.files / "jobs/old" / adb_push.SENT).write_text("artifacts/sent.onnx\n")
+    (phone.files / adb_push.SENT).write_text("artifacts/sent.onnx\n")
     device.profile([item], **QUICK)
     device.close()
     kept = phone.files / "artifacts/the-users.onnx"

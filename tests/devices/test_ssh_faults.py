@@ -8,6 +8,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import psutil
 import pytest
 
 from edgevit.cli import main
@@ -130,9 +131,12 @@ def in_the_middle(board, fault):
 
 
 def test_a_connection_cut_in_the_middle(board):
-    assert in_the_middle(board, board.cut) == "the connection to ssh:board was cut"
+    there = []
+    said = in_the_middle(board, lambda: (there.extend(board.processes()), board.cut()))
+    assert said == "the connection to ssh:board was cut"
     assert board.left() == []
-    assert not board.processes()
+    assert there
+    assert not psutil.wait_procs(there, timeout=10)[1]
 
 
 def test_a_board_process_killed_in_the_middle(board):
@@ -162,10 +166,10 @@ def test_a_connection_cut_while_a_file_is_copied(board, tmp_path):
     with large.open("wb") as file:
         file.truncate(1 << 29)
     there = connect("ssh:board")
-    arriving = threading.Thread(target=lambda: (wait_for(board, ".onnx"), board.cut()))
+    arriving = threading.Thread(target=lambda: (wait_for(board, ".onnx"), board.cut()), daemon=True)
     arriving.start()
     (said,) = there.profile([Item(large, "onnx")])
-    arriving.join()
+    arriving.join(60)
     there.close()
     assert str(said) == (
         "large.onnx: the connection to ssh:board was cut while large.onnx was copied"

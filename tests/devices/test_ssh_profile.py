@@ -20,7 +20,7 @@ from edgevit.cli.profile import command as profile
 from edgevit.converters.card import card_of
 from edgevit.errors import ChildTimeout, DeviceError
 from edgevit.profiles.compare import ratio
-from edgevit.profiles.devices import host
+from edgevit.profiles.devices import device, host
 from edgevit.profiles.devices.device import connect, reachable
 from edgevit.profiles.devices.ssh_prepare import CHECKS
 from edgevit.profiles.run import Run
@@ -135,10 +135,15 @@ def test_several_devices_at_once(board, tmp_path):
     assert [row["on"] for row in rows[:2]] == ["host", "ssh:board"]
     assert all(row["median_ms"] > 0 for row in rows[:2])
     assert rows[2]["error"].startswith("ssh:nobody@127.0.0.1:1: ")
-    assert sorted(folder.name for folder in runs.iterdir()) == ["host", "ssh-board"]
+    digest = next(runs.glob("onnx.onnx-*")).name.removeprefix("onnx.onnx-")
+    assert {file.name for file in runs.iterdir()} == {
+        f"onnx.onnx-{digest}",
+        f"ssh-board-onnx.onnx-{digest}",
+    }
 
 
-def test_boards_that_were_prepared_are_listed(board):
+def test_boards_that_were_prepared_are_listed(board, monkeypatch):
+    monkeypatch.delitem(device.KINDS, "adb")  # which starts a server
     assert [one.name for one in reachable()] == ["host", "ssh:board"]
     assert reachable()[1].cores == host.available_cores()
 

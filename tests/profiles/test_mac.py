@@ -13,13 +13,14 @@ from edgevit.converters.coreml import CoreML, import_coremltools
 from edgevit.converters.target import find, runner
 from edgevit.errors import InputError, NotOnThisSystem, UnknownName
 from edgevit.profiles import apple
-from edgevit.profiles.devices import host, mac
+from edgevit.profiles.devices import device, host, mac
 from edgevit.profiles.devices.device import connect, reachable
 from edgevit.profiles.variant import Item
 
 
 @pytest.mark.skipif(mac.ON_A_MAC, reason="this is a Mac")
-def test_elsewhere_it_is_refused_in_a_sentence(tmp_path):
+def test_elsewhere_it_is_refused_in_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.delitem(device.KINDS, "adb")  # which starts a server
     with pytest.raises(NotOnThisSystem, match="has to be a Mac"):
         connect("mac")
     assert not [one for one in reachable() if one.name.startswith("mac")]
@@ -102,6 +103,7 @@ def test_the_compute_plan_is_read_as_coremltools_gives_it(monkeypatch):
     assert asked == [("net.mlmodelc", "CPU_AND_NE")]
 
 
-def test_devices_lists_none_without_one():
+def test_devices_lists_none_without_one(monkeypatch):
+    monkeypatch.delitem(device.KINDS, "adb")
     said = json.loads(CliRunner().invoke(cli, ["devices", "--json"]).stdout)
     assert ("mac" in [one["name"] for one in said]) == mac.ON_A_MAC

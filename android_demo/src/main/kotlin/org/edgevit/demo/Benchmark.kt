@@ -64,6 +64,7 @@ class Benchmark(private val context: Context, private val folder: File, private 
             val last = 60 * job.minutes
             var round = 0
             while (if (last > 0) round == 0 || seconds() < last else round < job.rounds) {
+                if (subjects.all { it.error != null }) break
                 round++
                 if (last > 0) say("sustained, s ${seconds().toInt()}/${last.toInt()}")
                 else say("measure $round/${job.rounds}")
