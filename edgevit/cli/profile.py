@@ -142,7 +142,7 @@ def command(
     folder = runs or chosen[0].parent / RUNS
     measured = [r for r in results if isinstance(r, Run)]
     for name, of_one in found.items():
-        prefix = "" if name == "host" else re.sub(r"\W+", "-", name) + "-"
+        prefix = "" if name == "host" else re.sub(r"\W+", "-", name).strip("-") + "-"
         for run in of_one:
             if isinstance(run, Run):
                 run.save(folder, prefix=prefix)

@@ -69,7 +69,7 @@ def test_profile_says_that_no_phone_was_there(phone, run, made):
     for when in ("before", "after"):
         assert f"\n{when}: battery_pct 80, power_save False, thermal_status 0\n" in out
     assert "measure 3/3" in err or "done" in err
-    (kept,) = (made.parent / "runs").glob("net.onnx-*.json")
+    (kept,) = (made.parent / "runs").glob("adb-net.onnx-*.json")
     context = json.loads(kept.read_text())["context"]
     assert context["device"].endswith("(loopback stand-in, not a phone)")
     kept.unlink()

@@ -136,7 +136,7 @@ def test_the_app_is_not_there(phone, item):
 def test_no_space(phone, item):
     phone.adbd.full = True
     said = refused(phone, item)
-    assert said.startswith("SERIAL refuses /sdcard/Android/data/org.edgevit.demo/files/jobs/")
+    assert said.startswith("SERIAL refuses /sdcard/Android/data/org.edgevit.demo/files/")
     assert said.endswith(": write failed: No space left on device; free some of its storage")
     assert phone.left_over == []
 
