@@ -16,7 +16,7 @@ from .prune_narrow import Cut, Group
 
 # What attention modules call the number of their heads, and of all heads' channels.
 HEADS, CHANNELS = ("num_heads", "heads"), ("attn_dim", "dh", "all_head_dim")
-WIDTH = "head_dim"  # and those of one head
+WIDTHS = ("head_dim", "head_width")  # and those of one head
 
 
 def laid_out(net: nn.Module) -> list[Group]:
@@ -53,7 +53,7 @@ def _heads(path: str, module: nn.Module) -> Iterator[Group]:
         name = f"{path}.relative_position_bias_table"
         cuts.append(Cut(name, 1, _rows(torch.arange(heads).view(heads, 1))))
     yield Group(path, tuple(cuts), counts_of(*named, *CHANNELS), "heads")
-    yield Group(f"{path}.qkv", tuple(cuts_by(1)), counts_of(WIDTH, *CHANNELS), "width")
+    yield Group(f"{path}.qkv", tuple(cuts_by(1)), counts_of(*WIDTHS, *CHANNELS), "width")
 
 
 def _repeated(path: str, module: nn.Module) -> Iterator[Group]:
