@@ -66,9 +66,7 @@ def _dequantize_for_each(graph: Any) -> None:
     import torch
 
     pairs = torch.ops.quantized_decomposed
-    quantize, dequantize = (
-        getattr(pairs, f"{name}_per_tensor").default for name in ("quantize", "dequantize")
-    )
+    quantize, dequantize = pairs.quantize_per_tensor.default, pairs.dequantize_per_tensor.default
     for node in [*graph.nodes]:
         if node.target is not dequantize or len(node.users) < 2:
             continue

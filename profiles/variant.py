@@ -2,10 +2,10 @@
 
 import math
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from edgevit.sandbox import Callee
 
 from .run import Context, Run
 
+T = TypeVar("T")
 MAX_ITERATIONS = 10_000  # of one block; bounds the raw samples kept of a model of microseconds
 SETTLED = 0.02  # by how much the machine's peak may move over a block
 REPEATS = 2  # of a block over which it moved more
@@ -35,6 +36,23 @@ class Item:
     @property
     def label(self) -> str:
         return self.name or self.file.name
+
+
+def measured(
+    given: Iterable[T],
+    prepare: Callable[[T], Item],
+    measure: Callable[[list[Item]], list[Run | EdgevitError]],
+) -> list[Run | EdgevitError]:
+    """For each, in order, what `measure` makes of it, or the error that kept it from being one."""
+    found: list[Item | EdgevitError] = []
+    for one in given:
+        try:
+            found.append(prepare(one))
+        except EdgevitError as e:
+            found.append(e)
+    items = [one for one in found if isinstance(one, Item)]
+    runs = iter(measure(items) if items else ())
+    return [next(runs) if isinstance(one, Item) else one for one in found]
 
 
 class Machine:

@@ -1,7 +1,7 @@
 """profile(): artifacts measured side by side, with what their cards say of placement and MACs."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +14,7 @@ from ..errors import EdgevitError
 from ..profiles import bench
 from ..profiles.devices.device import connect
 from ..profiles.run import Run
-from ..profiles.variant import Item
+from ..profiles.variant import Item, measured
 
 
 def profile(
@@ -24,18 +24,15 @@ def profile(
 
     on: the device, see `profiles.devices.device`.
     """
-    found: list[Item | EdgevitError] = []
-    for path in paths:
-        try:
-            found.append(item_of(Artifact.read(Path(path), card_required=False)))
-        except EdgevitError as e:
-            found.append(e)
-    items = [item for item in found if isinstance(item, Item)]
-    runs: Iterator[Run | EdgevitError] = iter([])
-    if items:
+
+    def read(path: Path | str) -> Item:
+        return item_of(Artifact.read(Path(path), card_required=False))
+
+    def there(items: list[Item]) -> list[Run | EdgevitError]:
         with closing(connect(on)) as device:
-            runs = iter(device.profile(items, **settings))
-    return [next(runs) if isinstance(item, Item) else item for item in found]
+            return device.profile(items, **settings)
+
+    return measured(paths, read, there)
 
 
 def profile_each(

@@ -20,7 +20,7 @@ from edgevit.errors import DeviceError, EdgevitError, InputError
 
 from ..bench import SUSTAINED_S
 from ..run import Run
-from ..variant import Item
+from ..variant import Item, measured
 from .adb_job import PACKAGE, Job
 from .adb_link import Link
 from .adb_push import SUFFIXES, Shelf
@@ -53,12 +53,11 @@ class Phone:
         on_progress: Progress = lambda what, done, total: None,
     ) -> list[Run | EdgevitError]:
         """timeout_s: for how long the app may say nothing new. The others: see `bench.profile`."""
-        taken = [item for item in items if item.target in SUFFIXES]
-        measured: Iterator[Run | EdgevitError] = iter([])
-        if taken:
-            settings = {"threads": threads, "rounds": rounds, "warmup_s": warmup_s, "seed": seed}
-            settings |= {"control": control, "cooldown_s": cooldown_s, "minutes": minutes}
-            settings["block_s"] = max(block_s, SUSTAINED_S) if minutes else block_s
+        settings = {"threads": threads, "rounds": rounds, "warmup_s": warmup_s, "seed": seed}
+        settings |= {"control": control, "cooldown_s": cooldown_s, "minutes": minutes}
+        settings["block_s"] = max(block_s, SUSTAINED_S) if minutes else block_s
+
+        def in_the_app(taken: list[Item]) -> list[Run | EdgevitError]:
             labels = {self._shelf.name(item).partition("/")[2]: item.label for item in taken}
 
             def tell(what: str, done: int, total: int) -> None:
@@ -69,14 +68,13 @@ class Phone:
             with self._job("profile", taken, {}, **settings) as job:
                 result = job.wait(timeout_s, tell, rounds)
             serial = self._link.serial
-            measured = iter(runs(result, taken, serial=serial, threads=threads, device=device))
-        return [next(measured) if item in taken else _not_for_the_app(item) for item in items]
+            return runs(result, taken, serial=serial, threads=threads, device=device)
+
+        return measured(items, _for_the_app, in_the_app)
 
     @contextmanager
     def open(self, item: Item, *, threads: int, timeout_s: float) -> "Iterator[Opened]":
-        if item.target not in SUFFIXES:
-            raise _not_for_the_app(item)
-        yield Opened(self, item, threads, timeout_s)
+        yield Opened(self, _for_the_app(item), threads, timeout_s)
 
     def close(self) -> None:
         with suppress(DeviceError):  # gone, which was said already; the next session removes it
@@ -136,5 +134,7 @@ class Opened:
         return given.astype(given.dtype.newbyteorder("<")).tobytes()
 
 
-def _not_for_the_app(item: Item) -> EdgevitError:
-    return InputError(f"{item.label}: the app runs {', '.join(SUFFIXES)}, not {item.target}")
+def _for_the_app(item: Item) -> Item:
+    if item.target in SUFFIXES:
+        return item
+    raise InputError(f"{item.label}: the app runs {', '.join(SUFFIXES)}, not {item.target}")

@@ -8,6 +8,7 @@ No Mac has run this yet.
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edgevit import sandbox
@@ -49,15 +50,9 @@ class Mac(host.Here):
         self._units = units
 
     def profile(self, items: "Sequence[Item]", **settings: Any) -> "list[Run | EdgevitError]":
-        found: list[Item | EdgevitError] = []
-        for item in items:
-            try:
-                found.append(self._here(item))
-            except EdgevitError as e:
-                found.append(e)
-        here = [one for one in found if not isinstance(one, EdgevitError)]
-        runs = iter(super().profile(here, **settings) if here else ())
-        return [one if isinstance(one, EdgevitError) else next(runs) for one in found]
+        from ..variant import measured
+
+        return measured(items, self._here, partial(super().profile, **settings))
 
     def open(self, item: "Item", *, threads: int, timeout_s: float) -> "Session":
         return super().open(self._here(item), threads=threads, timeout_s=timeout_s)

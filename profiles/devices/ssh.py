@@ -25,7 +25,7 @@ from edgevit.errors import DeviceError, EdgevitError
 
 from .. import bench, peak
 from ..run import Run
-from ..variant import Item
+from ..variant import Item, measured
 from . import host
 from .device import Reachable
 from .known_boards import known_boards
@@ -62,8 +62,6 @@ class Board:
         self._pushed: dict[tuple[str, str], Path] = {}
 
     def profile(self, items: Sequence[Item], **settings: Any) -> list[Run | EdgevitError]:
-        found = [self._attempt(item) for item in items]
-        there = [item for item in found if isinstance(item, Item)]
         seams = {
             "start": lambda timeout_s: self.line.child(timeout_s=timeout_s),
             "probe": partial(peak.probe, start=self.line.child),
@@ -71,8 +69,7 @@ class Board:
             "state": partial(self.line.call, f"{host.__name__}:state"),
             "cores_for": lambda n: tuple(self.line.call(f"{host.__name__}:cores_for", threads=n)),
         }
-        runs = iter(bench.profile(there, **{**seams, **settings}) if there else ())
-        return [next(runs) if isinstance(item, Item) else item for item in found]
+        return measured(items, self._named, partial(bench.profile, **{**seams, **settings}))
 
     def open(self, item: Item, *, threads: int, timeout_s: float) -> Session:
         file, child = self.push(item).file, self.line.child(timeout_s=timeout_s)
@@ -103,11 +100,12 @@ class Board:
             self._pushed[key] = self._put(item.file, key[0])
         return replace(item, file=self._pushed[key])
 
-    def _attempt(self, item: Item) -> Item | EdgevitError:
+    def _named(self, item: Item) -> Item:
+        """`push`, whose errors say which item it was."""
         try:
             return self.push(item)
         except EdgevitError as e:
-            return type(e)(f"{item.label}: {e}")
+            raise type(e)(f"{item.label}: {e}") from None
 
     def _put(self, file: Path, sha256: str) -> Path:
         folder = self.line.greeting["folder"]

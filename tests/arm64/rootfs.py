@@ -15,7 +15,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-MIRROR = "http://deb.debian.org/debian"
 SUITE = "bookworm"  # whose Python is 3.11
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 DEBS = ("python3.11-minimal", "libpython3.11-stdlib", "libstdc++6", "libgomp1")
@@ -88,7 +87,15 @@ def unpack_debs(state: Path, root: Path) -> None:
     for place in ("lists/partial", "cache/archives/partial"):
         (state / place).mkdir(parents=True, exist_ok=True)
     (state / "status").write_text("")
-    source = f"deb [arch=arm64 signed-by={KEYRING}] {MIRROR} {SUITE} main\n"
+    asked = ["Created-By: Packages", f"Codename: {SUITE}", "Component: main"]
+    command = ["apt-get", "indextargets", "--format", "$(REPO_URI)", *asked]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    mirror = next(iter(said), None)  # where this machine has its packages from
+    if mirror is None:
+        raise SystemExit(
+            f"apt here has no source of Debian's {SUITE}: add one, then apt-get update"
+        )
+    source = f"deb [arch=arm64 signed-by={KEYRING}] {mirror} {SUITE} main\n"
     (state / "sources.list").write_text(source)
     (state / "apt.conf").write_text(APT.format(state=state.resolve()))
     env = {**os.environ, "APT_CONFIG": str(state / "apt.conf")}
