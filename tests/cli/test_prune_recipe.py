@@ -117,7 +117,7 @@ def test_weights_of_another_model_and_of_a_damaged_structure(folder):
     for said, why in (
         ('{"shapes": {"0.weight": [112, 3, 3, 3]}, "counts": {}}', r"0.weight is \[112, 3, 3, 3\]"),
         ('{"shapes": {"9.weight": [8]}, "counts": {}}', "'9.weight'"),
-        ('{"shapes": {}, "counts": {"0.padding_mode": 3}}', "0.padding_mode is no count"),
+        ('{"shapes": {}, "counts": {"0.padding_mode": 3}}', "0.padding_mode is no such number"),
         ("{", "Expecting property name"),
     ):
         file = folder / "other.safetensors"
