@@ -6,13 +6,15 @@
 takes each net as the first left it. edgevit looks at 256 images first; torch-pruning is its
 BasePruner with its magnitude importance, which looks at none, all else as it comes but for the
 head, which it is told to leave, and again with its widths rounded to eights; its ratio is the one
-that leaves as many MACs. All files are measured beside the whole model's, in one session. All nets
-then train for as many steps, on images drawn anew for every step, with the whole net as the
-teacher. Points are of accuracy on 2000 images, ours less torch-pruning's.
+that leaves as many MACs, or with --equal latency the one whose file is as fast. All files are
+measured beside the whole model's, in one session. All nets then train for as many steps, on images
+drawn anew for every step, with the whole net as the teacher. Points are of accuracy on 2000 images,
+ours less torch-pruning's.
 """
 
 import copy
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -70,12 +72,14 @@ def by_the_library(model: Model, ratio_: float, tile: int | None) -> nn.Module:
     return net.requires_grad_(False)
 
 
-def with_macs(model: Model, wanted: float, tile: int | None) -> nn.Module:
-    """The least pruned net by torch-pruning that has at most so many."""
+def as_small(
+    model: Model, wanted: float, tile: int | None, cost: Callable[[nn.Module], float]
+) -> nn.Module:
+    """The least pruned net by torch-pruning that costs at most as much."""
     low, high = 0.0, 0.95
     for _ in range(7):
         middle = (low + high) / 2
-        if macs_of(by_the_library(model, middle, tile), model) > wanted:
+        if cost(by_the_library(model, middle, tile)) > wanted:
             low = middle
         else:
             high = middle
@@ -104,7 +108,7 @@ def file_of(recipe: Recipe, net: nn.Module, model: Model, target: str, out: Path
 
 
 def measured(
-    name: str, budgets: list[str], target: str, steps: int, out: Path, table: Table
+    name: str, budgets: list[str], target: str, steps: int, equal: str, out: Path, table: Table
 ) -> None:
     (draw, classes), (asked, _) = drawer(name), drawer(name, held_out=True)
     weights = out / f"{name.removeprefix('timm:')}.safetensors"
@@ -134,14 +138,23 @@ def measured(
     for word in budgets:
         place = out / "pruning"
         with sharing():
-            ours = prune(study, Budget.parse(word), Bench(target, place))
+            bench = Bench(target, place)
+            ours = prune(study, Budget.parse(word), bench)
             base = Artifact.read(place / ours.artifact.path.name)
-            wanted = ours.macs * macs_of(model.module, model)
+
+            def cost(net: nn.Module, bench: Bench = bench, base: Artifact = base) -> float:
+                if equal == "macs":
+                    return macs_of(net, model)
+                tried = file_of(recipe, net, model, target, bench.out / "tried")
+                beside = bench.beside(base, tried)
+                assert beside
+                return 1 / beside[0].value
+
             nets, files = {OURS: built(ours.recipe).module}, {OURS: ours.artifact}
-            broken = {}
+            wanted, broken = cost(nets[OURS]), {}
             for kind, tile in THEIRS.items():
                 try:
-                    net = with_macs(model, wanted, tile)
+                    net = as_small(model, wanted, tile, cost)
                 except Exception as e:  # its nets need not run: it takes channels out of heads
                     broken[kind] = first_line(e)
                     continue
@@ -175,13 +188,14 @@ def measured(
 @click.option("--to", "target", default="onnx", show_default=True)
 @click.option("--budgets", default="0.8x,0.6x", show_default=True)
 @click.option("--steps", default=300, show_default=True)
-def main(out: Path, names: str, target: str, budgets: str, steps: int) -> None:
+@click.option("--equal", type=click.Choice(["macs", "latency"]), default="macs", show_default=True)
+def main(out: Path, names: str, target: str, budgets: str, steps: int, equal: str) -> None:
     torch.set_num_threads(1)
     table = Table(
         "net", "", "", "by MACs", "times as fast", "pruned", "trained", "points", box=None
     )
     for name in names.split(","):
-        measured(name, budgets.split(","), target, steps, out, table)
+        measured(name, budgets.split(","), target, steps, equal, out, table)
     Console(width=120).print(table)
 
 

@@ -45,9 +45,10 @@ from shapes import SHAPES, drawn
 
 SIDE, BATCH, SHOWN, SEEN = 64, 32, 2000, 128
 MOST, FEWEST = 0.97, 0.6  # right, of those: between them something can be lost
-READERS = ("efficientmod_xxs", "deit_tiny", "timm:convnext_atto", "poolformer_s12")  # of digits
+NARROW = "benchmarks/narrow.py:deit_small_narrow"
+READERS = ("efficientmod_xxs", "deit_tiny", NARROW, "timm:convnext_atto", "poolformer_s12")
 Draw = Callable[[int], tuple[Tensor, Tensor]]
-MODELS = "efficientmod_xxs,deit_tiny,mobilenetv2_100,mobilevit_xs,efficientformerv2_s0,"
+MODELS = f"efficientmod_xxs,deit_tiny,{NARROW},mobilenetv2_100,mobilevit_xs,efficientformerv2_s0,"
 MODELS += "timm:convnext_atto,fastvit_t8,poolformer_s12"
 
 

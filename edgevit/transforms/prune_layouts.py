@@ -2,8 +2,12 @@
 
 attention    qkv.weight rows [3, H, d]   ┐ head h of all of these is one unit, and place j of all
              proj.weight columns [H, d]  ┘ heads is; torch-pruning takes others, and view() fails
+wide values  qkv.weight rows [H, 2k + v] ┐ head h is one unit; it takes places of all heads, or
+attention    proj.weight columns [H, v]  ┘ none
 modulation   fc1.weight rows [r, C]      ┐ channel c of the context meets r values; it takes
              context g's rows [C]        ┘ both for unrelated
+linear       qkv_proj.weight rows [1 + 2C] ┐ channel c is key c, value c and out_proj's column
+attention    out_proj.weight columns [C]   ┘ c; it takes keys for other channels' values
 merging      norm, reduction [4, C]      ── channel c meets 4 places; it takes one, or others
 """
 
@@ -12,18 +16,19 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from .prune_narrow import Cut, Group
+from .prune_narrow import Cut, Group, Rows
 
 # What attention modules call the number of their heads, and of all heads' channels.
 HEADS, CHANNELS = ("num_heads", "heads"), ("attn_dim", "dh", "all_head_dim")
 WIDTHS = ("head_dim", "head_width")  # and those of one head
+BETWEEN = ("propagate", "propagated_norm")  # heads and proj: what works channel by channel
 
 
 def laid_out(net: nn.Module) -> list[Group]:
     """Groups of all modules that have one of these layouts."""
     found: list[Group] = []
     for path, module in net.named_modules():
-        for layout in (_heads, _repeated):
+        for layout in (_heads, _heads_of_wide_values, _repeated, _linear_attention):
             found += layout(path, module)
     return found
 
@@ -41,9 +46,12 @@ def _heads(path: str, module: nn.Module) -> Iterator[Group]:
     columns = torch.arange(proj.in_features).view(heads, -1)
 
     def cuts_by(axis: int) -> list[Cut]:
-        units = rows.movedim(1 + axis, 0)
-        read = Cut(f"{path}.proj.weight", 1, _rows(columns.movedim(axis, 0)))
-        return [read, *(Cut(f"{path}.qkv.{k}", 0, _rows(units)) for k, _ in qkv.named_parameters())]
+        written, read = (_rows(t.movedim(a, 0)) for t, a in ((rows, 1 + axis), (columns, axis)))
+        cuts = [Cut(f"{path}.proj.weight", 1, read), *_along(f"{path}.qkv", qkv, written)]
+        for name in BETWEEN:
+            if isinstance(layer := getattr(module, name, None), nn.Module):
+                cuts += _along(f"{path}.{name}", layer, read)
+        return cuts
 
     def counts_of(*names: str) -> tuple[tuple[str, str], ...]:
         return tuple((path, n) for n in names if isinstance(getattr(module, n, None), int))
@@ -54,6 +62,26 @@ def _heads(path: str, module: nn.Module) -> Iterator[Group]:
         cuts.append(Cut(name, 1, _rows(torch.arange(heads).view(heads, 1))))
     yield Group(path, tuple(cuts), counts_of(*named, *CHANNELS), "heads")
     yield Group(f"{path}.qkv", tuple(cuts_by(1)), counts_of(*WIDTHS, *CHANNELS), "width")
+
+
+def _heads_of_wide_values(path: str, module: nn.Module) -> Iterator[Group]:
+    """timm's EfficientFormer: qkv writes a head's query, key and longer value side by side."""
+    qkv, proj = (getattr(module, name, None) for name in ("qkv", "proj"))
+    names = ("num_heads", "key_dim", "val_dim")
+    heads, key, value = (getattr(module, name, None) for name in names)
+    if not isinstance(heads, int) or not isinstance(key, int) or not isinstance(value, int):
+        return
+    if not isinstance(qkv, nn.Linear) or not isinstance(proj, nn.Linear):
+        return
+    if qkv.out_features != heads * (2 * key + value) or proj.in_features != heads * value:
+        return
+    cuts = _along(f"{path}.qkv", qkv, _rows(torch.arange(qkv.out_features).view(heads, -1)))
+    columns = _rows(torch.arange(proj.in_features).view(heads, -1))
+    cuts.append(Cut(f"{path}.proj.weight", 1, columns))
+    if isinstance(getattr(module, "attention_biases", None), nn.Parameter):
+        cuts.append(Cut(f"{path}.attention_biases", 0, _rows(torch.arange(heads).view(heads, 1))))
+    counts = tuple((path, name) for name in ("num_heads", "key_attn_dim", "val_attn_dim"))
+    yield Group(path, tuple(cuts), counts, "heads")
 
 
 def _repeated(path: str, module: nn.Module) -> Iterator[Group]:
@@ -68,9 +96,22 @@ def _repeated(path: str, module: nn.Module) -> Iterator[Group]:
         return
     values = torch.arange(fc1.out_features).view(-1, g.out_features).T
     own = _rows(torch.arange(g.out_features).view(-1, 1))
-    cuts = [Cut(f"{path}.fc1.{name}", 0, _rows(values)) for name, _ in fc1.named_parameters()]
-    cuts += [Cut(f"{path}.context_layer.g.{name}", 0, own) for name, _ in g.named_parameters()]
+    cuts = [*_along(f"{path}.fc1", fc1, _rows(values)), *_along(f"{path}.context_layer.g", g, own)]
     yield Group(path, (*cuts, Cut(f"{path}.fc2.weight", 1, _rows(values))))
+
+
+def _linear_attention(path: str, module: nn.Module) -> Iterator[Group]:
+    """timm's MobileViTv2: qkv_proj writes a query of one channel, then keys, then values."""
+    layer, read = (getattr(module, name, None) for name in ("qkv_proj", "out_proj"))
+    if not isinstance(layer, nn.Conv2d) or not isinstance(read, nn.Conv2d):
+        return
+    width = read.in_channels
+    if layer.out_channels != 1 + 2 * width or getattr(module, "embed_dim", None) != width:
+        return
+    keys = 1 + torch.arange(width)
+    cuts = _along(f"{path}.qkv_proj", layer, _rows(torch.stack([keys, keys + width], 1)))
+    cuts.append(Cut(f"{path}.out_proj.weight", 1, _rows(keys[:, None] - 1)))
+    yield Group(path, tuple(cuts), ((path, "embed_dim"),))
 
 
 def repeats(net: nn.Module) -> dict[tuple[str, int], int]:
@@ -91,6 +132,11 @@ def repeats(net: nn.Module) -> dict[tuple[str, int], int]:
     return found
 
 
-def _rows(places: Tensor) -> tuple[tuple[int, ...], ...]:
+def _along(path: str, layer: nn.Module, rows: Rows) -> list[Cut]:
+    """These of all that the layer writes."""
+    return [Cut(f"{path}.{name}", 0, rows) for name, _ in layer.named_parameters()]
+
+
+def _rows(places: Tensor) -> Rows:
     """By unit, the first axis."""
     return tuple(tuple(sorted(row.flatten().tolist())) for row in places)

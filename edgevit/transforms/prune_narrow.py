@@ -21,6 +21,7 @@ _SHAPES: dict[type[nn.Module], dict[int, str]] = {
     nn.BatchNorm2d: {0: "num_features"},
     nn.GroupNorm: {0: "num_channels"},
 }
+_Convolution = nn.Conv2d | nn.ConvTranspose2d
 Rows = tuple[tuple[int, ...], ...]
 
 
@@ -93,7 +94,7 @@ def without(net: nn.Module, kept: Kept) -> nn.Module:
         for path, name in group.counts:
             module = made.get_submodule(path)
             setattr(module, name, getattr(module, name) * len(units) // group.units)
-    return made
+    return made.train(net.training)  # which makes modules forget what they took from weights
 
 
 def _sharpen(net: nn.Module, path: str, factor: float) -> None:
@@ -116,7 +117,7 @@ def put(net: nn.Module, name: str, tensor: Tensor) -> None:
     old: Any = getattr(module, own)
     parameter = isinstance(old, nn.Parameter)
     setattr(module, own, nn.Parameter(tensor, old.requires_grad) if parameter else tensor)
-    if own == "weight" and isinstance(module, nn.Conv2d) and (m := multiplier(module)):
+    if own == "weight" and (m := multiplier(module)):
         module.groups = module.in_channels = tensor.shape[0] // m
         module.out_channels = tensor.shape[0]
     elif own == "weight":
@@ -129,10 +130,14 @@ def put(net: nn.Module, name: str, tensor: Tensor) -> None:
 
 
 def multiplier(module: nn.Module) -> int:
-    """How many channels a depthwise convolution writes for each that it reads; 0 for all else."""
-    if not isinstance(module, nn.Conv2d) or not module.groups == module.in_channels > 1:
+    """How many channels a depthwise convolution writes for each that it reads; 0 for all else.
+
+    Transposed ones, whose weights have their axes the other way round, write one.
+    """
+    if not isinstance(module, _Convolution) or not module.groups == module.in_channels > 1:
         return 0
-    return module.out_channels // module.in_channels
+    times = module.out_channels // module.in_channels
+    return times if isinstance(module, nn.Conv2d) or times == 1 else 0
 
 
 def _kept(module: nn.Module) -> dict[int, str]:

@@ -4,6 +4,7 @@ import copy
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from torch import Tensor, nn
@@ -27,7 +28,7 @@ def traced(net: nn.Module, inputs: Sequence[Tensor]) -> Iterator[Group]:
 
     net = copy.deepcopy(net).requires_grad_(True)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _unmapped_where_none_arrive():
             warnings.simplefilter("ignore")
             graph = DependencyGraph().build_dependency(net, example_inputs=[*inputs], verbose=False)
             all_of = list(graph.get_all_groups(root_module_types=(nn.Conv2d, nn.Linear)))
@@ -74,6 +75,24 @@ def traced(net: nn.Module, inputs: Sequence[Tensor]) -> Iterator[Group]:
                     found[same[0]][1][place] += pairs
     for root, cuts in found.values():
         yield _joined(root, cuts)
+
+
+@contextmanager
+def _unmapped_where_none_arrive() -> Iterator[None]:
+    """The library divides by the channels that arrive at a reshape: 0 after SHViT's products."""
+    from torch_pruning.dependency import index_mapping
+
+    mapped = index_mapping.update_reshape_index_mapping
+
+    def tried(*arguments: Any) -> None:
+        with suppress(ZeroDivisionError):
+            mapped(*arguments)
+
+    index_mapping.update_reshape_index_mapping = tried
+    try:
+        yield
+    finally:
+        index_mapping.update_reshape_index_mapping = mapped
 
 
 def _tensors(module: nn.Module, path: str, *, reads: bool) -> Iterator[tuple[str, int]]:

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from timm.models.efficientformer import Attention as WideValues
+from timm.models.mobilevit import LinearSelfAttention
+from timm.models.shvit import SHSA
 from timm.models.swin_transformer import PatchMerging
 from torch import nn
 from torch_pruning import DependencyGraph
@@ -26,6 +29,7 @@ FAMILIES = [
     ("timm:convnext_atto", 32),
     ("timm:poolformer_s12", 64),
     ("fastvit_t8", 64),
+    ("edgevit_xxs", 64),
     ("timm:swin_s3_tiny_224", 224),
 ]
 
@@ -73,6 +77,50 @@ def test_repeated_channels_where_the_library_takes_both_for_unrelated():
     context = next(g for g in found if g.name == "0")
     assert refused == {}
     assert [row[:3] for row in context.cuts[0].rows[:2]] == [(0, 8, 16), (1, 9, 17)]
+
+
+@pytest.mark.filterwarnings("ignore:Unwrapped parameters")
+def test_keys_and_values_where_the_library_takes_a_key_and_another_channels_value():
+    torch.manual_seed(0)
+    net = nn.Sequential(LinearSelfAttention(8), nn.Flatten(), nn.Linear(48, 4)).eval()
+    x = torch.randn(1, 8, 2, 3)
+    cut = copy.deepcopy(net).requires_grad_(True)
+    graph = DependencyGraph().build_dependency(cut, example_inputs=x, verbose=False)
+    fn = graph.get_pruner_of_module(cut[0].qkv_proj).prune_out_channels
+    graph.get_pruning_group(cut[0].qkv_proj, fn, [1]).prune()
+    with pytest.raises(RuntimeError):
+        cut(x)
+    found, _ = groups_of(net, (x,))
+    (keys,) = [g for g in found if g.name == "0"]
+    assert keys.cuts[0].rows[:2] == ((1, 9), (2, 10))
+    narrow = without(net, [(keys, [0, 5])])
+    assert (narrow[0].qkv_proj.out_channels, narrow[0].out_proj.in_channels) == (5, 2)
+
+
+def test_heads_of_wide_values_where_the_library_takes_places_of_all_heads():
+    torch.manual_seed(0)
+    attention = WideValues(8, key_dim=2, num_heads=4, attn_ratio=2, resolution=2)
+    nn.init.normal_(attention.attention_biases)
+    net, x = nn.Sequential(attention, nn.Linear(8, 3)).eval(), torch.randn(1, 4, 8)
+    with pytest.raises(RuntimeError):
+        pruned_by_the_library(net, "0.qkv", x)(x)
+    heads = next(g for g in groups_of(net, (x,))[0] if g.kind == "heads")
+    assert heads.cuts[0].rows[1] == tuple(range(8, 16))
+    net.requires_grad_(False)(x)  # it keeps biases by position from now on
+    assert without(net, [(heads, [0, 3])])(x).shape == (1, 4, 3)
+
+
+def test_a_reshape_where_the_library_divides_by_no_channels():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 16, 1), SHSA(16, 4, 8), nn.Conv2d(16, 2, 1)).eval()
+    x = torch.randn(1, 3, 2, 2)
+    with pytest.raises(ZeroDivisionError):
+        DependencyGraph().build_dependency(
+            copy.deepcopy(net).requires_grad_(True), example_inputs=x, verbose=False
+        )
+    found, refused = groups_of(net, (x,))
+    assert [g.name for g in found] == ["1.proj.1.c"]
+    assert refused == {"0": "its channels go in lots of unlike size"}
 
 
 def test_merged_positions_where_the_library_takes_others():
