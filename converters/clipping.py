@@ -22,7 +22,7 @@ from .ranges import Values, best
 from .rewrites.graph import argument, module_path
 from .simulate import CONV, Simulation, read_by, rounded_as_written
 
-HELD = 32  # inputs at most, on which the answers are held against those without clipping
+HELD = 64  # inputs at most, on which the answers are held against those without clipping
 LEFT = (0.95, 0.5)  # of a tensor's error, at most, where it is clipped: the first that pays
 Ranges = dict[tuple[str, bool], Range]
 
@@ -83,7 +83,10 @@ def _narrower(values: dict[Node, Values], most: float) -> dict[Node, Range]:
 
 
 def _worth(net: Simulation, rows: Sequence[Arrays], values: dict[Node, Values]) -> float | None:
-    """Which of LEFT makes the answers' noise less, by more than its own standard error, if any."""
+    """Which of LEFT makes the answers' noise less, by more than its own standard error, if any.
+
+    In parts of each answer's noise, so that the few that err most do not decide alone.
+    """
     options = {most: _narrower(values, most) for most in LEFT}
     if not options[LEFT[0]]:
         return None
@@ -96,7 +99,7 @@ def _worth(net: Simulation, rows: Sequence[Arrays], values: dict[Node, Values]) 
     def noise(narrow: dict[Node, Range]) -> Tensor:
         net.ranges = widest | narrow
         found = [net.answer(row) - true for row, true in zip(rows, clean, strict=True)]
-        return torch.tensor([float(f.square().sum()) for f in found])
+        return torch.stack([f.square().sum() for f in found]).clamp(min=1e-30).log()
 
     before = noise({})
     for most, narrow in options.items():

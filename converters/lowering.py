@@ -49,7 +49,7 @@ def lower(
     stored = find(target).grids.get(precision)
     if stored and loaded.calibration:
         rows = calibration.load(loaded.calibration)
-        exported, said = rounded_weights(loaded, stored, rows)
+        exported, said = rounded_weights(loaded, stored, rows, static=precision == "w8a8")
         loaded = replace(loaded, exported=exported)
         report = {"applied": {}, "refused": [], "left_alone": None, **(report or {})}
         report["rounded"] = said

@@ -85,8 +85,14 @@ def _of_activations(model: Any) -> Iterator[str]:
 
 
 def _kept(model: Any, program: "Program") -> Iterator[str]:
+    """Modules that stay in fp32, and products by the graph's own numbers, as the 1/C of a norm."""
+    from onnx.numpy_helper import to_array
+
+    weights = {i.name: i for i in model.graph.initializer}
     for node in model.graph.node:
-        if program.kept(module_path({p.key: p.value for p in node.metadata_props})):
+        weight = weights.get(node.input[1]) if node.op_type in (*MATRICES, "Conv") else None
+        own = weight is not None and len(np.unique(to_array(weight).reshape(-1)[:4096])) <= 2
+        if own or program.kept(module_path({p.key: p.value for p in node.metadata_props})):
             yield node.name
             yield f"{node.name}_MatMul"  # what quantize_dynamic makes of a Gemm first
 

@@ -4,9 +4,10 @@
         W  by GPTQ onto the steps of the target; channels for which that is worse, to the nearest
         b  plus E[what it wrote in fp32] − E[what it writes now], if that is better
 
-The quantizer then finds weights on its own steps, and leaves them there. What is better is decided
-on inputs that rounding has not seen. Biases are corrected by data, channel by channel (Nagel et
-al., ICCV 2019, arXiv 1906.04721, section 4.2). Not when: the weight stays in fp32, is shared or the
+In w8a8 what they read has 8 bits, too, so that what that costs on average is made up for. The
+quantizer then finds weights on its own steps, and leaves them there. What is better is decided on
+inputs that rounding has not seen. Biases are corrected by data, channel by channel (Nagel et al.,
+ICCV 2019, arXiv 1906.04721, section 4.2). Not when: the weight stays in fp32, is shared or the
 graph's own, or the program keeps a state.
 """
 
@@ -17,7 +18,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 from torch.export import ExportedProgram
-from torch.fx import Interpreter, Node
+from torch.fx import Node
 from torch.nn import functional as F
 
 from edgevit.program import Program
@@ -25,6 +26,7 @@ from edgevit.reference import Arrays, spread
 
 from .gptq import rounded
 from .grid import Grid, Stored
+from .node_by_node import Run, Steps
 from .parameters import keeps_state, own, put, value_of
 from .rewrites.graph import argument, module_path
 from .simulate import CONV, LINEAR, learnt
@@ -36,10 +38,12 @@ WIDEST = 4096  # weights of an output channel that are not just rounded to the n
 
 
 def rounded_weights(
-    program: Program, stored: Stored, rows: Sequence[Arrays]
+    program: Program, stored: Stored, rows: Sequence[Arrays], *, static: bool = False
 ) -> tuple[ExportedProgram, dict[str, int]]:
     """The program, and of it: layers on their steps, their channels, those rounded by GPTQ, and
     biases corrected.
+
+    static: layers read and write 8 bits, as in w8a8, and that is made up for too.
     """
     exported, said = program.exported, {"layers": 0, "channels": 0, "by_gptq": 0, "biases": 0}
     module = cast(Any, exported.module())
@@ -49,14 +53,17 @@ def rounded_weights(
     largest = max(4 * n.meta["val"].numel() for n in layers)
     count = min(INPUTS, max(MEMORY // largest, 2 * EVERY))
     few = [rows[i] for i in spread(len(rows), count)]
-    before, after = ([_Run(module, row) for row in few] for _ in range(2))
+    before, after = ([Run(module, row) for row in few] for _ in range(2))
     with torch.no_grad():
         for n in module.graph.nodes:
             if n.op == "output":
                 break
+            layer = layers.get(n)
+            steps = Steps(program, n, before) if layer and static else None
             for run in before:
                 run.step(n)
-            layer = layers.get(n)
+            if steps:
+                steps.read(after)
             if layer:
                 said["layers"] += 1
                 said["channels"] += len(layer.weight)
@@ -71,20 +78,9 @@ def rounded_weights(
                 said["biases"] += shift is not None
                 for run in after if shift is not None else ():
                     run.env[n] = run.env[n] + shift
+            if steps:
+                steps.written(before, after)
     return torch.export.export(module, exported.example_inputs[0]), said
-
-
-class _Run(Interpreter):
-    """One input on its way through the graph."""
-
-    def __init__(self, module: Any, row: Arrays) -> None:
-        super().__init__(module)
-        self.args_iter = iter(module.graph.process_inputs(*map(torch.tensor, row)))
-
-    def step(self, n: Node) -> None:
-        self.env[n] = self.run_node(n)
-        for done in self.user_to_last_uses.get(n, []):
-            del self.env[done]
 
 
 def _layers(module: Any, program: Program, stored: Stored) -> Iterator["_Layer"]:

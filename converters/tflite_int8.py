@@ -59,11 +59,20 @@ def quantize(file: Path, program: "Program", *, static: bool) -> None:
 
 def _kept(program: "Program") -> Iterator[str]:
     """What the names of operators look like that stay in fp32: the modules around them, as
-    litert-torch writes them, each its class and the last step of its path.
+    litert-torch writes them, each its class and the last step of its path. Among them those that
+    multiply by the graph's own numbers, as the 1/C of a norm.
     """
     from .rewrites.graph import module_path  # and torch with it, which running a file does without
+    from .simulate import CONV, LINEAR, learnt
 
-    nodes = [n for n in program.exported.graph.nodes if program.kept(module_path(n))]
+    module: Any = program.exported.module()
+    products = [n for n in module.graph.nodes if n.target in (CONV, LINEAR)]
+    of_the_graph = {n.name for n in products if learnt(module, n.args[1]) is None}
+    nodes = [
+        n
+        for n in program.exported.graph.nodes
+        if n.name in of_the_graph or program.kept(module_path(n))
+    ]
     yield from sorted({_scope(n) for n in nodes if n.op == "call_function"})
     kept = {n.name for n in nodes}
     for i, name in enumerate(program.exported.graph_signature.user_outputs):

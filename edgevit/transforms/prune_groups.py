@@ -41,7 +41,7 @@ def groups_of(net: nn.Module, inputs: Sequence[Tensor]) -> tuple[list[Group], di
     refused: dict[str, str] = {}
     given = laid_out(net)
     claimed = {(c.tensor, c.axis) for g in given for c in g.cuts}
-    others = [g for g in traced(net, inputs) if not _touches(g, claimed)]
+    others = [g for g in traced(net, inputs, refused) if not _touches(g, claimed)]
     order = {path: i for i, (path, _) in enumerate(net.named_modules())}
     for group in sorted([*given, *others], key=lambda g: order[g.name]):
         if group.units < 2:

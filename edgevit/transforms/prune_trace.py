@@ -19,24 +19,28 @@ _Channel = tuple[int, int]  # which group's root, and which channel of it
 _Cuts = dict[tuple[str, int], list[tuple[int, _Channel]]]  # by tensor, axis: places, whose they are
 
 
-def traced(net: nn.Module, inputs: Sequence[Tensor]) -> Iterator[Group]:
-    """Each convolution and linear layer is a root once.
+MANY = 4  # times as many places as the longest axis has: the library then goes round in circles
+
+
+def traced(net: nn.Module, inputs: Sequence[Tensor], refused: dict[str, str]) -> Iterator[Group]:
+    """Each convolution and linear layer is a root once. refused: gets those of which nothing ends.
 
     InputError for a net through which no gradients can be traced.
     """
     from torch_pruning import DependencyGraph
 
     net = copy.deepcopy(net).requires_grad_(True)
+    paths = {id(m): path for path, m in net.named_modules()}
+    longest = max(max(p.shape, default=1) for p in net.parameters())
     try:
-        with warnings.catch_warnings(), _unmapped_where_none_arrive():
+        with warnings.catch_warnings(), _maps_that_end(MANY * longest):
             warnings.simplefilter("ignore")
             graph = DependencyGraph().build_dependency(net, example_inputs=[*inputs], verbose=False)
-            all_of = list(graph.get_all_groups(root_module_types=(nn.Conv2d, nn.Linear)))
+            all_of = [*_all_of(graph, paths, refused)]
     except Exception as e:
         raise InputError(
             f"what hangs together cannot be traced{line_of(e)}: {first_line(e)}"
         ) from e
-    paths = {id(m): path for path, m in net.named_modules()}
     own = {id(p): path for path, p in net.named_parameters()}
     axes = {id(p): (own[id(p)], axis) for p, axis in graph.unwrapped_parameters}
     again = [
@@ -77,22 +81,51 @@ def traced(net: nn.Module, inputs: Sequence[Tensor]) -> Iterator[Group]:
         yield _joined(root, cuts)
 
 
+def _all_of(graph: Any, paths: dict[int, str], refused: dict[str, str]) -> Iterator[Any]:
+    """The library's group of each layer that is not in another one's."""
+    seen: set[nn.Module] = set()
+    for layer in [m for m in graph.module2node if isinstance(m, nn.Conv2d | nn.Linear)]:
+        if layer in seen:
+            continue
+        pruner = graph.get_pruner_of_module(layer)
+        channels = [*range(pruner.get_out_channels(layer))]
+        try:
+            group = graph.get_pruning_group(layer, pruner.prune_out_channels, channels)
+        except _Endless:
+            refused[paths[id(layer)]] = "torch-pruning finds no end to what hangs together with it"
+            continue
+        writes = graph.is_out_channel_pruning_fn
+        seen |= {dep.target.module for dep, _ in group if writes(dep.handler)}
+        yield group
+
+
+class _Endless(Exception):
+    """More places than any tensor has."""
+
+
 @contextmanager
-def _unmapped_where_none_arrive() -> Iterator[None]:
-    """The library divides by the channels that arrive at a reshape: 0 after SHViT's products."""
-    from torch_pruning.dependency import index_mapping
+def _maps_that_end(most: int) -> Iterator[None]:
+    """The library divides by the channels that reach a reshape, 0 after SHViT's products; and where
+    one reshape leads back into another, as in EfficientFormerV2, multiplies them without end.
+    """
+    from torch_pruning.dependency import index_mapping as maps
 
-    mapped = index_mapping.update_reshape_index_mapping
+    update, called = maps.update_reshape_index_mapping, maps._FlattenIndexMapping.__call__
 
-    def tried(*arguments: Any) -> None:
+    def updated(*arguments: Any) -> None:
         with suppress(ZeroDivisionError):
-            mapped(*arguments)
+            update(*arguments)
 
-    index_mapping.update_reshape_index_mapping = tried
+    def mapped(self: Any, places: Any) -> Any:
+        if len(places) > most:
+            raise _Endless
+        return called(self, places)
+
+    maps.update_reshape_index_mapping, maps._FlattenIndexMapping.__call__ = updated, mapped
     try:
         yield
     finally:
-        index_mapping.update_reshape_index_mapping = mapped
+        maps.update_reshape_index_mapping, maps._FlattenIndexMapping.__call__ = update, called
 
 
 def _tensors(module: nn.Module, path: str, *, reads: bool) -> Iterator[tuple[str, int]]:

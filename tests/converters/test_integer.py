@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 from mixed_net import Mixed
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from edgevit.errors import InputError
 from edgevit.pipeline.convert import convert
@@ -77,6 +79,35 @@ def test_what_is_kept_stays_in_fp32(files, converted):
         assert kept.agreement.worst.snr_db > plain.agreement.worst.snr_db - 3
     for none in converted("w8a8", keep=("", "stem", "mlp", "head")):
         assert re.search("leaves all .* as they are", str(none.error)), none.job.target
+
+
+class Normed(nn.Module):
+    """Tokens over the mean of their squares, a product with 1/C as the rewrites make it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.register_buffer("mean", torch.full((64, 64), 1 / 64))
+        self.inner, self.head = nn.Linear(64, 64), nn.Linear(64, 32)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.inner(x * (F.linear(x * x, self.mean) + 1e-6).rsqrt()).relu())
+
+
+@pytest.mark.needs("executorch", "litert_torch", "onnxruntime")
+def test_a_norms_product_stays_in_fp32(tmp_path):
+    """Squares of loud and quiet tokens are on one range: in 8 bits the quiet ones would be 0."""
+    rng = np.random.default_rng(0)
+    loud = 10.0 ** rng.uniform(-2, 2, (32, 8, 1))
+    np.save(tmp_path / "x.npy", (loud * rng.normal(0, 1, (32, 8, 64))).astype(np.float32))
+    for one in convert(
+        Recipe("normed", calibrate=str(tmp_path / "x.npy")),
+        to=TARGETS,
+        out=tmp_path / "out",
+        precisions=INTEGER,
+        model=(Normed().eval(), [torch.from_numpy(np.load(tmp_path / "x.npy")[:1])]),
+    ):
+        assert artifact_of(one).card.agreement.worst.snr_db > 25, one.job
 
 
 def test_what_is_kept_must_be_there(net, tmp_path):

@@ -12,6 +12,7 @@ from edgevit.converters.card_in_words import in_words
 from edgevit.converters.gptq import rounded
 from edgevit.converters.grid import INT8, UINT8, Grid, Stored
 from edgevit.converters.rounding import rounded_weights
+from edgevit.converters.simulate import Simulation
 from edgevit.converters.target import find
 from edgevit.pipeline.convert import convert
 from edgevit.pipeline.prepared import Limits
@@ -92,6 +93,18 @@ class Counting(nn.Module):
         return self.conv(x) + self.sum
 
 
+class Tails(nn.Module):
+    """Most of what the last layer reads is less than half a step of 8 bits, and rounded to 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.fc = nn.Conv2d(3, 32, 3, padding=1), nn.Linear(32, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc((2 * self.conv(x)).exp().movedim(1, -1)).mean((1, 2))
+
+
 @pytest.fixture(scope="module")
 def pictures():
     """Smooth ones."""
@@ -126,6 +139,22 @@ def test_layers_err_less_on_inputs_not_seen(pictures):
     by_calibration = torch.cat([exported.module()(p[None]) for p in others])
     net.load_state_dict(nearest)
     assert (by_calibration - plain).square().sum() < 0.7 * (net(others) - plain).square().sum()
+
+
+def test_biases_make_up_for_what_layers_read_in_8_bits():
+    net, drawn = Tails().eval().requires_grad_(False), torch.Generator().manual_seed(0)
+    rows = [(x[None].numpy(),) for x in torch.randn(48, 3, 32, 32, generator=drawn)]
+    program = export(net, [torch.from_numpy(rows[0][0])], name="net")
+    noise = {}
+    for static in (False, True):
+        stored = Stored(linear=INT8, conv=INT8)
+        exported, _ = rounded_weights(program, stored, rows[:32], static=static)
+        simulation = Simulation(exported.module(), "w8a8", program.kept)
+        simulation.watch(rows[:32])
+        simulation.rounded = simulation.blocks
+        lost = [simulation.answer(x) - net(torch.from_numpy(*x)) for x in rows[32:]]
+        noise[static] = float(torch.stack(lost).square().sum())
+    assert noise[True] < 0.1 * noise[False]
 
 
 def test_a_state_and_what_has_no_steps_are_left_alone(pictures):
@@ -180,7 +209,8 @@ def test_the_file_has_the_weights_as_they_were_rounded(layer, files, target, pre
     net, rows, _ = layer
     units = torch.eye(64)[None]
     program = export(net, [units], name="net")
-    exported, said = rounded_weights(program, find(target).grids[precision], rows)
+    static = precision == "w8a8"
+    exported, said = rounded_weights(program, find(target).grids[precision], rows, static=static)
     wanted = exported.module()(units).detach().numpy()
     file, report = files[target, precision]
     assert report == said

@@ -123,6 +123,17 @@ def test_a_reshape_where_the_library_divides_by_no_channels():
     assert refused == {"0": "its channels go in lots of unlike size"}
 
 
+@pytest.mark.slow
+def test_reshapes_where_the_library_goes_round_without_an_end():
+    model = models.build("efficientformerv2_s0", num_classes=4, input_size=64)
+    found, refused = groups_of(model.module, model.inputs)
+    assert "finds no end" in refused["stages.3.blocks.3.token_mixer.v.conv"]
+    narrow = without(model.module, [(g, range(0, g.units, 2)) for g in found])
+    assert narrow(*model.inputs).shape == (1, 4)
+    before, after = (sum(p.numel() for p in n.parameters()) for n in (model.module, narrow))
+    assert after < 0.4 * before
+
+
 def test_merged_positions_where_the_library_takes_others():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(8, 8), PatchMerging(8), nn.Linear(16, 4)).eval()

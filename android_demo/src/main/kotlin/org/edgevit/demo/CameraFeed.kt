@@ -11,7 +11,6 @@ import android.hardware.camera2.CaptureRequest
 import android.media.Image
 import android.media.ImageReader
 import android.os.Handler
-import android.os.HandlerThread
 
 /**
  * Upright frames of the camera, each as soon as the one before is done with; what comes meanwhile
@@ -27,8 +26,8 @@ class CameraFeed(
     private val onFailure: (Failure) -> Unit,
     private val onClosed: () -> Unit,
 ) : AutoCloseable {
-    private val thread = HandlerThread("camera").apply { start() }
-    private val handler = Handler(thread.looper)
+    private val looper = modelLooper() // whoever gets the frames runs a model on them
+    private val handler = Handler(looper)
     private var camera: CameraDevice? = null
     private var reader: ImageReader? = null
     private var orientation = 1
@@ -44,7 +43,7 @@ class CameraFeed(
             closed = true
             reader?.close()
             onClosed()
-            if (asked) camera?.close() else thread.quitSafely()
+            if (asked) camera?.close() else looper.quitSafely()
         }
     }
 
@@ -82,7 +81,7 @@ class CameraFeed(
                 override fun onOpened(device: CameraDevice) = guarded { start(device) }
 
                 override fun onClosed(device: CameraDevice) {
-                    if (closed) thread.quitSafely()
+                    if (closed) looper.quitSafely()
                 }
 
                 override fun onDisconnected(device: CameraDevice) =

@@ -1,6 +1,8 @@
 package org.edgevit.demo
 
+import android.os.Handler
 import java.io.RandomAccessFile
+import java.util.concurrent.ArrayBlockingQueue
 import org.junit.Assert.assertArrayEquals
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertTrue
@@ -72,5 +74,15 @@ class EngineTest {
         RandomAccessFile(file, "rw").use { it.setLength(1L shl 40) } // holes, not a terabyte
         Fixture.failure("ChildMemory", "MB of memory are free") { Artifact(file, "onnx").open() }
         file.delete()
+    }
+
+    @Test
+    fun whoRunsAModelForACameraHasRoomOnItsStack() {
+        fun deep(n: Int): Int = if (n == 0) 0 else 1 + deep(n - 1)
+        val looper = modelLooper()
+        val reached = ArrayBlockingQueue<Int>(1)
+        Handler(looper).post { reached.put(runCatching { deep(50_000) }.getOrDefault(-1)) }
+        assertEquals(50_000, reached.take()) // 1 MB ends at some 10 000
+        looper.quit()
     }
 }
