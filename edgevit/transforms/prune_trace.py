@@ -31,7 +31,7 @@ def traced(net: nn.Module, inputs: Sequence[Tensor], refused: dict[str, str]) ->
 
     net = copy.deepcopy(net).requires_grad_(True)
     paths = {id(m): path for path, m in net.named_modules()}
-    longest = max(max(p.shape, default=1) for p in net.parameters())
+    longest = max((max(p.shape, default=1) for p in net.parameters()), default=1)
     try:
         with warnings.catch_warnings(), _maps_that_end(MANY * longest):
             warnings.simplefilter("ignore")
