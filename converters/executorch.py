@@ -15,6 +15,7 @@ from .repairs import (
     group_norm_by_layer_norm,
     layer_norm_in_float,
     replaced,
+    silu_by_sigmoid,
     tanh_gelu_by_sigmoid,
 )
 from .rewrites import NAMES
@@ -40,8 +41,8 @@ class ExecuTorch:
         "dyn8": "int8 weights, a scale for each row, in linear layers; what they read is quantized "
         "as it comes, row by row; convolutions and all else in fp32",
         "w8a8": "int8 weights, a scale for each channel, and int8 activations over calibrated "
-        "ranges in convolutions and linear layers; depthwise ones of over 9 taps, and all else, in "
-        "fp32",
+        "ranges in convolutions and linear layers, in depthwise ones and products of activations "
+        "between those; all else in fp32",
         "w4": "4-bit weights, a scale for 32 of a row, or 8-bit ones where 32 does not divide it, "
         "in linear layers; what they read is quantized to 8 bits as it comes, row by row; "
         "convolutions and all else in fp32",
@@ -50,9 +51,7 @@ class ExecuTorch:
     in_half = ("fp16",)
     grids: ClassVar[dict[str, Stored]] = {
         "dyn8": Stored(linear=ROWS, above=SMALL),
-        "w8a8": Stored(
-            linear=CHANNELS, conv=CHANNELS, depthwise=CHANNELS, taps=executorch_int8.TAPS
-        ),
+        "w8a8": Stored(linear=CHANNELS, conv=CHANNELS, depthwise=CHANNELS),
         "w4": Stored(
             linear=Grid(-8, 7, block=executorch_weights.BLOCK, bf16=True),
             uneven=ROWS,
@@ -74,6 +73,7 @@ class ExecuTorch:
             repairs |= layer_norm_in_float()
         exported = replaced(program.exported, repairs)
         if precision == "w8a8":
+            exported = replaced(exported, silu_by_sigmoid())
             exported = executorch_int8.quantized(exported, program)
         elif precision in ("dyn8", "w4"):
             exported = executorch_weights.stored(

@@ -1,10 +1,9 @@
 """A program in 8-bit integers for ExecuTorch, w8a8: XNNPACK's quantizer on what gains by it.
 
-Convolutions and linear layers, over calibrated ranges; not those of one channel each with more than
-nine taps, which XNNPACK computes slower than in fp32. A product of two activations between them, as
-a modulation, stays in 8 bits. All else stays in fp32: norms cost digits and gain nothing, sums of
-8-bit numbers cost some too, and GELU and softmax have no 8-bit kernel. Nor is a weight touched that
-is the graph's and not the model's, as the 1/C of a norm.
+Convolutions and linear layers, over calibrated ranges, and what is between them (between.py). All
+else stays in fp32: norms cost digits and gain nothing, sums of 8-bit numbers cost some too, and
+GELU and softmax have no 8-bit kernel. Nor is a weight touched that is the graph's and not the
+model's, as the 1/C of a norm.
 """
 
 import math
@@ -14,17 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from edgevit import calibration
 
-from .rewrites.graph import argument, aten, module_path
-from .simulate import CONV, LINEAR, learnt
+from .between import CLAMPS, MUL, nodes_in_integers
+from .rewrites.graph import argument, module_path
+from .simulate import CONV, LINEAR
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
     from torch.fx import Node
 
     from edgevit.program import Program
-
-TAPS, MUL = 9, aten.mul.Tensor
-CLAMPS = (aten.relu.default, aten.hardtanh.default, aten.hardtanh_.default)
 
 
 def quantized(exported: "ExportedProgram", program: "Program") -> "ExportedProgram":
@@ -42,8 +39,12 @@ def quantized(exported: "ExportedProgram", program: "Program") -> "ExportedProgr
     least_to_most = MinMaxObserver.with_args(eps=2**-12)
     spec = replace(config.input_activation, observer_or_fake_quant_ctr=least_to_most)
     config = replace(config, input_activation=spec, output_activation=spec)
-    quantizer = XNNPACKQuantizer().set_filter_function(lambda node: gains(module, node, program))
-    for target in (LINEAR, CONV, MUL):
+    found, products = nodes_in_integers(module, program.kept), (LINEAR, CONV, MUL)
+    # It is asked for the weights and activations of products, too.
+    quantizer = XNNPACKQuantizer().set_filter_function(
+        lambda node: node in found or node.target not in products
+    )
+    for target in products:
         quantizer.set_operator_type(target, config)
     prepared = prepare_pt2e(module, quantizer)
     assert program.calibration
@@ -135,30 +136,3 @@ def _limits(clamp: "Node") -> tuple[float, float]:
 def _clip(observer: Any, low: float, high: float) -> None:
     observer.min_val.clamp_(min=low)
     observer.max_val.clamp_(max=high)
-
-
-def gains(module: Any, node: "Node", program: "Program") -> bool:
-    """Whether an operator's weight is the model's, it is not kept in fp32, and faster in 8 bits."""
-    if node.target is MUL:
-        return _between(module, node, program)
-    if node.target not in (CONV, LINEAR):
-        return True  # it is asked for their weights and activations, too
-    if program.kept(module_path(node)):
-        return False
-    value = learnt(module, node.args[1])
-    if value is None:
-        return False
-    groups = node.args[6] if len(node.args) > 6 else 1
-    one_channel_each = node.target is CONV and groups == value.shape[0]
-    return not (one_channel_each and groups != 1 and value[0, 0].numel() > TAPS)
-
-
-def _between(module: Any, node: "Node", program: "Program") -> bool:
-    """Whether what multiplies activations is read by products in 8 bits, and reads of one."""
-
-    def product(other: Any) -> bool:
-        return getattr(other, "target", None) in (CONV, LINEAR) and gains(module, other, program)
-
-    read = node.all_input_nodes
-    alike = len(read) == 2 and read[0].meta["val"].shape == read[1].meta["val"].shape
-    return alike and all(map(product, node.users)) and any(map(product, node.args))

@@ -9,12 +9,12 @@ No weight is clipped by its scale: torchao's other two ways make the largest one
 one direction, which after a ReLU costs 4 to 10 dB.
 """
 
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from edgevit.recipe import SMALL
 
-from .executorch_int8 import gains
+from .rewrites.graph import module_path
+from .simulate import learnt
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -32,10 +32,10 @@ def stored(exported: "ExportedProgram", program: "Program", *, bits: int) -> "Ex
     linear = torch.ops.aten.linear.default
     for node in module.graph.find_nodes(op="call_function", target=linear):
         weight = node.args[1]
-        if not gains(module, node, program) or len(weight.users) > 1:
+        if program.kept(module_path(node)) or len(weight.users) > 1:
             continue
-        value = attrgetter(weight.target)(module)
-        if value.numel() <= SMALL:
+        value = learnt(module, weight)
+        if value is None or value.numel() <= SMALL:
             continue
         blocks = bits == 4 and value.shape[1] % BLOCK == 0
         few = IntxUnpackedToInt8Tensor.from_hp(

@@ -81,15 +81,13 @@ class Stored:
     """On which grid a precision stores the weights of what; None for what stays in fp32.
 
     uneven: linear layers whose rows the block does not divide. depthwise: convolutions of one
-    channel each, of no more than `taps` weights where that is given. above: so many weights, or
-    fewer, stay in fp32, too.
+    channel each. above: so many weights, or fewer, stay in fp32, too.
     """
 
     linear: Grid | None = None
     uneven: Grid | None = None
     conv: Grid | None = None
     depthwise: Grid | None = None
-    taps: int | None = None
     above: int = 0
 
     def grid(self, weight: "Tensor", groups: int) -> Grid | None:
@@ -101,4 +99,4 @@ class Stored:
             return self.uneven or self.linear if block and weight.shape[1] % block else self.linear
         if groups == 1 or weight.shape[1] > 1:
             return self.conv
-        return self.depthwise if not self.taps or weight[0].numel() <= self.taps else None
+        return self.depthwise

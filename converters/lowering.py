@@ -12,6 +12,7 @@ from edgevit.errors import InputError
 from edgevit.program import Program, within
 from edgevit.recipe import FEWEST
 
+from .between import is_depthwise, nodes_in_integers
 from .clipping import clipped
 from .equalize import equalized
 from .rewrites import AFTER_FP16, BEFORE_FP16
@@ -83,6 +84,7 @@ def ready(
     loaded = replace(loaded, exported=without_operator(loaded.exported))
     if precision == "w8a8":
         loaded = replace(loaded, keep=(*loaded.keep, *_of_pictures(loaded.exported)))
+        loaded = replace(loaded, keep=(*loaded.keep, *_by_themselves(loaded)))
     if precision == "w8a8" and loaded.calibration:
         rows = calibration.load(loaded.calibration)
         exported, count = equalized(loaded.exported, rows)
@@ -99,6 +101,15 @@ def _of_pictures(exported: ExportedProgram) -> Iterator[str]:
     for node in exported.graph.find_nodes(op="call_function", target=CONV):
         channels = node.args[1].meta["val"].shape[1]
         if 1 < channels < FEWEST and module_path(node):
+            yield module_path(node)
+
+
+def _by_themselves(program: Program) -> Iterator[str]:
+    """Depthwise convolutions that stand between no others in 8 bits."""
+    module = program.exported.module()
+    found = nodes_in_integers(module, program.kept)
+    for node in module.graph.nodes:
+        if is_depthwise(node) and node not in found and module_path(node):
             yield module_path(node)
 
 

@@ -31,7 +31,8 @@ class Onnx:
         "dyn8": "int8 weights, a scale for each column, in matrix products; what they read is "
         "quantized as it comes; convolutions and all else in fp32",
         "w8a8": "int8 weights, a scale for each channel, and uint8 activations over calibrated "
-        "ranges in convolutions and matrix products; all else in fp32",
+        "ranges in convolutions and matrix products, in depthwise ones and products of activations "
+        "between those; all else in fp32",
         "w8": "8-bit weights, scale and zero point for each channel, in convolutions and matrix "
         "products, unpacked when the file is loaded; fp32 kernels",
         "w4": "4-bit weights, scale and zero point for 32 of a column, in matrix products; "

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgevit.program import Program
 
 MATRICES = ["MatMul", "Gemm"]
+LIGHT = ["Mul", "Relu", "Clip", "Reshape", "Transpose"]
 
 
 def quantize(file: Path, program: "Program", *, static: bool) -> None:
@@ -39,7 +40,7 @@ def quantize(file: Path, program: "Program", *, static: bool) -> None:
                 file,
                 file,
                 op_types_to_quantize=MATRICES,
-                nodes_to_exclude=[*_kept(model, program)],
+                nodes_to_exclude=[*_in_fp32(model, program)],
                 per_channel=True,
                 weight_type=QuantType.QInt8,
                 extra_options={"MatMulConstBOnly": True},
@@ -51,9 +52,8 @@ def quantize(file: Path, program: "Program", *, static: bool) -> None:
             file,
             file,
             _reader([p.name for p in program.facts.inputs], program.calibration),
-            # What is clipped at once needs a range for what is left of it alone.
-            op_types_to_quantize=[*MATRICES, "Conv", "Relu", "Clip"],
-            nodes_to_exclude=[*_of_activations(model), *_kept(model, program)],
+            op_types_to_quantize=[*MATRICES, "Conv", *LIGHT],
+            nodes_to_exclude=[*_in_fp32(model, program)],
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
@@ -76,25 +76,36 @@ def _narrower(model: Any, program: "Program") -> dict[str, list[dict[str, Any]]]
     return found
 
 
-def _of_activations(model: Any) -> Iterator[str]:
-    """Products of two activations: attention's, which gain little and cost digits."""
-    constants = {i.name for i in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type in MATRICES and node.input[1] not in constants:
-            yield node.name
+def _in_fp32(model: Any, program: "Program") -> Iterator[str]:
+    """The nodes that stay in it."""
+    from .between import Operator, in_integers
 
-
-def _kept(model: Any, program: "Program") -> Iterator[str]:
-    """Modules that stay in fp32, and products by the graph's own numbers, as the 1/C of a norm."""
-    from onnx.numpy_helper import to_array
-
-    weights = {i.name: i for i in model.graph.initializer}
-    for node in model.graph.node:
-        weight = weights.get(node.input[1]) if node.op_type in (*MATRICES, "Conv") else None
-        own = weight is not None and len(np.unique(to_array(weight).reshape(-1)[:4096])) <= 2
-        if own or program.kept(module_path({p.key: p.value for p in node.metadata_props})):
+    weights, nodes = {i.name: i for i in model.graph.initializer}, model.graph.node
+    operators = [
+        Operator(
+            [name for name in node.input if name not in weights],
+            node.output,
+            _gains(node, weights, program),
+        )
+        for node in nodes
+    ]
+    found = in_integers(operators)
+    for i, node in enumerate(nodes):
+        if i not in found:
             yield node.name
             yield f"{node.name}_MatMul"  # what quantize_dynamic makes of a Gemm first
+
+
+def _gains(node: Any, weights: dict[str, Any], program: "Program") -> bool | None:
+    """Not by the graph's own numbers, as the 1/C of a norm, or what the program keeps."""
+    from onnx.numpy_helper import to_array
+
+    if node.op_type in LIGHT:
+        return False if node.op_type == "Mul" and {*node.input} & {*weights} else None
+    weight = weights.get(node.input[1]) if node.op_type in (*MATRICES, "Conv") else None
+    if weight is None or len(np.unique(to_array(weight).reshape(-1)[:4096])) <= 2:
+        return False
+    return not program.kept(module_path({p.key: p.value for p in node.metadata_props}))
 
 
 def _reader(names: list[str], file: Path) -> Any:

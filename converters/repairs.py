@@ -61,6 +61,16 @@ def tanh_gelu_by_sigmoid() -> Table:
     return {torch.ops.aten.gelu.default: gelu}
 
 
+def silu_by_sigmoid() -> Table:
+    """x · sigmoid(x), for ExecuTorch's w8a8: its quantizer knows products and not SiLU."""
+    import torch
+
+    def silu(x: "Tensor") -> "Tensor":
+        return x * torch.sigmoid(x)
+
+    return {torch.ops.aten.silu.default: silu}
+
+
 def group_norm_by_layer_norm() -> Table:
     """GroupNorm as a LayerNorm over each group, for ExecuTorch.
 

@@ -30,7 +30,8 @@ class TFLite:
         "dyn8": "int8 weights, a scale for each channel, in fully connected layers; what they read "
         "is quantized as it comes; convolutions and all else in fp32",
         "w8a8": "int8 weights, a scale for each channel, and int8 activations over calibrated "
-        "ranges in convolutions and fully connected layers; depthwise ones and all else in fp32",
+        "ranges in convolutions and fully connected layers, in depthwise ones and products of "
+        "activations between those; all else in fp32",
         "w8": "int8 weights, a scale for each channel, unpacked when the file is loaded; "
         "fp32 kernels",
         "w4": "4-bit weights, a scale for 32 of a row, in fully connected layers; what they read "
@@ -41,7 +42,7 @@ class TFLite:
     in_half = ("fp16",)
     grids: ClassVar[dict[str, Stored]] = {
         "dyn8": Stored(linear=INT8),
-        "w8a8": Stored(linear=INT8, conv=INT8),
+        "w8a8": Stored(linear=INT8, conv=INT8, depthwise=INT8),
         "w8": Stored(linear=INT8, conv=INT8, depthwise=INT8, above=SMALL),
         "w4": Stored(
             linear=Grid(-7, 7, block=tflite_weights.BLOCK, bf16=True),

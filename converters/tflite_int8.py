@@ -1,8 +1,8 @@
 """A .tflite in 8-bit integers, by Google's ai-edge-quantizer: convolutions and linear layers.
 
-All other operators stay in fp32. LiteRT's XNNPACK delegate takes GELU, softmax and rsqrt in fp32
-only: quantized, they fall out of it, and a vision transformer runs at half the speed of fp32. And
-it is slower with depthwise convolutions in 8 bits than with those in fp32 (x86).
+And what is between them (between.py). All other operators stay in fp32: LiteRT's XNNPACK delegate
+takes GELU, softmax and rsqrt in fp32 only; quantized, they fall out of it, and a vision transformer
+runs at half the speed of fp32.
 """
 
 import re
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from edgevit.program import Program
 
-STATIC = ("CONV_2D", "FULLY_CONNECTED")
+STATIC = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+LIGHT = ("MUL", "PAD")
 DYNAMIC = ("FULLY_CONNECTED",)
 
 
@@ -30,16 +31,12 @@ def quantize(file: Path, program: "Program", *, static: bool) -> None:
     from ai_edge_quantizer.utils import qsv_utils
 
     made, manager = quantizer.Quantizer(str(file)), recipe_manager.RecipeManager()
-    for name in STATIC if static else DYNAMIC:
-        op = qtyping.TFLOperationName(name)
+    for scope, name in _in_integers(file, program, static=static):
+        op, called = qtyping.TFLOperationName(name), f"^{re.escape(scope)}$"
         if static:
-            made.add_static_config(".*", op, activation_num_bits=8, weight_num_bits=8)
+            made.add_static_config(called, op, activation_num_bits=8, weight_num_bits=8)
         else:
-            made.add_dynamic_config(".*", op, num_bits=8)
-    for names in _kept(program):
-        made.update_quantization_recipe(
-            names, qtyping.TFLOperationName.ALL_SUPPORTED, algorithm_key="no_quantize"
-        )
+            made.add_dynamic_config(called, op, num_bits=8)
     ranges = None
     if static:
         assert program.calibration
@@ -55,6 +52,33 @@ def quantize(file: Path, program: "Program", *, static: bool) -> None:
             return  # all of it is kept
         _narrow(ranges, file, program)
     made.quantize(ranges).export_model(str(file), overwrite=True)
+
+
+def _in_integers(file: Path, program: "Program", *, static: bool) -> Iterator[tuple[str, str]]:
+    """What operators to be in 8 bits are called, and their kinds."""
+    from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flat
+
+    from .between import Operator, in_integers
+
+    model = flat.read_model(str(file))
+    (graph,) = model.subgraphs
+    written = {tensor for op in graph.operators for tensor in op.outputs}
+    kept = [re.compile(pattern) for pattern in _kept(program)]
+    operators, called = [], []
+    for op in graph.operators:
+        code = model.operatorCodes[op.opcodeIndex].builtinCode
+        name, scope = flat.TFL_OP_CODE_TO_NAME.get(code), flat.get_op_scope(op, graph.tensors)
+        activations, gains = [t for t in op.inputs if t in written], None
+        if any(pattern.search(scope) for pattern in kept):
+            gains = False
+        elif not static or name not in LIGHT:
+            gains = name in (STATIC if static else DYNAMIC)
+        elif name == "MUL" and len(activations) < 2:
+            gains = False
+        operators.append(Operator(activations, [*op.outputs], gains))
+        called.append((scope, name))
+    for i in sorted(in_integers(operators)):
+        yield called[i]
 
 
 def _kept(program: "Program") -> Iterator[str]:

@@ -82,6 +82,18 @@ def test_weights_in_fewer_bits_may_err_twice_as_much_as_evenly_spaced_ones():
     assert found.tolerance == 0.5
 
 
+@pytest.mark.parametrize(("error", "status"), [(0.9, AGREES), (1.1, REJECTED)])
+def test_a_file_in_8_bits_that_is_more_error_than_answer_is_rejected_whatever_is_allowed(
+    error, status
+):
+    truth = known(100.0)
+    truth.eager_error["w8a8"] = (100.0,)
+    found = [(row[0] * (1 + error),) for row in truth.outputs]
+    verdict = agreement(truth, found, precision="w8a8", names=["y"])
+    assert verdict.status == status
+    assert ("more error than answer" in str(verdict)) == (status == REJECTED)
+
+
 @given(
     st.floats(1e-8, 1e-2),
     st.integers(0, COUNT * 5 - 1),
