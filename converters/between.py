@@ -1,8 +1,8 @@
 """Which operators are in 8 bits: those that gain by themselves, and those between such.
 
-A product with learnt weights gains wherever it is. What an operator gains that does little with
-each number it reads – a depthwise convolution, a product of two activations, a SiLU, padding – goes
-to conversions, unless what it reads was written in 8 bits and what it writes is read in 8 bits.
+A product with learnt weights gains wherever it is. An operator that does little with each number it
+reads – a depthwise convolution, a product of two activations, a SiLU, padding – loses as much to
+conversions, unless what it reads was written in 8 bits and what it writes is read in 8 bits.
 """
 
 from collections import defaultdict

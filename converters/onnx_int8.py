@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from edgevit.program import Program
 
 MATRICES = ["MatMul", "Gemm"]
-LIGHT = ["Mul", "Relu", "Clip", "Reshape", "Transpose"]
+CLAMPS = ["Relu", "Clip"]
+LIGHT = ["Mul", "Reshape", "Transpose", *CLAMPS]
 
 
 def quantize(file: Path, program: "Program", *, static: bool) -> None:
@@ -90,8 +91,10 @@ def _in_fp32(model: Any, program: "Program") -> Iterator[str]:
         for node in nodes
     ]
     found = in_integers(operators)
+    written = {tensor for i in found for tensor in nodes[i].output}
     for i, node in enumerate(nodes):
-        if i not in found:
+        # What is clipped at once needs a range for what is left of it alone.
+        if i not in found and not (node.op_type in CLAMPS and node.input[0] in written):
             yield node.name
             yield f"{node.name}_MatMul"  # what quantize_dynamic makes of a Gemm first
 
