@@ -101,8 +101,9 @@ def test_what_8_bits_cost_is_won_back_in_the_file(trained, tmp_path):
     tuned = recover(recipe_of(trained), pictures, epochs=12, rate=3e-3, **ask)
     truth = np.array([p.label for p in pictures[4::5]])
     assert tuned.gains
-    assert (tuned.before == truth).mean() < 0.8 < 0.9 < (tuned.after == truth).mean()
-    assert f"{100 * (tuned.after == truth).mean():.1f} % tuned for 12 epochs" in tuned.said[1]
+    before, after = ((found == truth).mean() for found in (tuned.before, tuned.after))
+    assert max(before, 0.9) < after
+    assert f"{100 * after:.1f} % tuned for 12 epochs" in tuned.said[1]
     found = quantize(tuned.recipe, pictures=tuned.held_out, plain=tuned.plain, **ask)
     artifact = Artifact.read(tmp_path / "net-w8a8.onnx")
     assert artifact.card.recipe["weights"] == tuned.recipe.weights
