@@ -15,9 +15,9 @@ from torch.fx import Node
 from .rewrites.graph import aten, module_path
 from .simulate import CLIPS, CONV, LINEAR, learnt
 
-MUL, SILU = aten.mul.Tensor, aten.silu.default
-CLAMPS = (*CLIPS, aten.relu_.default, aten.hardtanh_.default)
-LIGHT = (SILU, aten.pad.default, aten.constant_pad_nd.default, *CLAMPS)
+MUL = aten.mul.Tensor
+PADS = (aten.pad.default, aten.constant_pad_nd.default)
+LIGHT = (aten.silu.default, *PADS, *CLIPS, aten.relu_.default, aten.hardtanh_.default)
 
 
 @dataclass(frozen=True)

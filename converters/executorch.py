@@ -71,9 +71,10 @@ class ExecuTorch:
             half = [t.half() if t.is_floating_point() else t for t in program.inputs]
             program = export(_in_half(program.exported.module()), half, name=program.facts.name)
             repairs |= layer_norm_in_float()
+        if precision == "w8a8":
+            repairs |= silu_by_sigmoid()
         exported = replaced(program.exported, repairs)
         if precision == "w8a8":
-            exported = replaced(exported, silu_by_sigmoid())
             exported = executorch_int8.quantized(exported, program)
         elif precision in ("dyn8", "w4"):
             exported = executorch_weights.stored(

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgevit import calibration
 
-from .between import CLAMPS, MUL, nodes_in_integers
-from .rewrites.graph import argument, module_path
+from .between import MUL, nodes_in_integers
+from .rewrites.graph import argument, aten, module_path
 from .simulate import CONV, LINEAR
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from torch.fx import Node
 
     from edgevit.program import Program
+
+CLAMPS = (aten.relu.default, aten.hardtanh.default, aten.hardtanh_.default)
 
 
 def quantized(exported: "ExportedProgram", program: "Program") -> "ExportedProgram":

@@ -84,8 +84,8 @@ def ready(
     loaded = replace(loaded, exported=without_operator(loaded.exported))
     if precision == "w8a8":
         loaded = replace(loaded, keep=(*loaded.keep, *_of_pictures(loaded.exported)))
-    if precision == "w8a8" and precision in chosen.grids:  # not Core ML, which was measured nowhere
-        loaded = replace(loaded, keep=(*loaded.keep, *_by_themselves(loaded)))
+        if precision in chosen.grids:  # not Core ML's, which was measured nowhere
+            loaded = replace(loaded, keep=(*loaded.keep, *_by_themselves(loaded)))
     if precision == "w8a8" and loaded.calibration:
         rows = calibration.load(loaded.calibration)
         exported, count = equalized(loaded.exported, rows)

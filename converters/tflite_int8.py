@@ -56,18 +56,13 @@ def quantize(file: Path, program: "Program", *, static: bool) -> None:
 
 def _in_integers(file: Path, program: "Program", *, static: bool) -> Iterator[tuple[str, str]]:
     """What operators to be in 8 bits are called, and their kinds."""
-    from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flat
-
     from .between import Operator, in_integers
 
-    model = flat.read_model(str(file))
-    (graph,) = model.subgraphs
-    written = {tensor for op in graph.operators for tensor in op.outputs}
+    found = [*_operators(file)]
+    written = {tensor for op, *_ in found for tensor in op.outputs}
     kept = [re.compile(pattern) for pattern in _kept(program)]
-    operators, called = [], []
-    for op in graph.operators:
-        code = model.operatorCodes[op.opcodeIndex].builtinCode
-        name, scope = flat.TFL_OP_CODE_TO_NAME.get(code), flat.get_op_scope(op, graph.tensors)
+    operators = []
+    for op, name, scope, _ in found:
         activations, gains = [t for t in op.inputs if t in written], None
         if any(pattern.search(scope) for pattern in kept):
             gains = False
@@ -76,9 +71,21 @@ def _in_integers(file: Path, program: "Program", *, static: bool) -> Iterator[tu
         elif name == "MUL" and len(activations) < 2:
             gains = False
         operators.append(Operator(activations, [*op.outputs], gains))
-        called.append((scope, name))
     for i in sorted(in_integers(operators)):
-        yield called[i]
+        _, name, scope, _ = found[i]
+        yield scope, name
+
+
+def _operators(file: Path) -> Iterator[tuple[Any, str, str, Any]]:
+    """Each, its kind, what it is called, and the file's tensors."""
+    from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flat
+
+    model = flat.read_model(str(file))
+    (graph,) = model.subgraphs
+    for op in graph.operators:
+        code = model.operatorCodes[op.opcodeIndex].builtinCode
+        name, scope = flat.TFL_OP_CODE_TO_NAME.get(code), flat.get_op_scope(op, graph.tensors)
+        yield op, name, scope, graph.tensors
 
 
 def _kept(program: "Program") -> Iterator[str]:
@@ -113,15 +120,11 @@ def _narrow(ranges: dict[str, Any], file: Path, program: "Program") -> None:
 
     products = [n for n in program.exported.graph.nodes if n.target in (CONV, LINEAR)]
     scopes = {module_path(n): re.compile(_scope(n)) for n in products}
-    model = flat.read_model(str(file))
-    for op in model.subgraphs[0].operators:
-        code = model.operatorCodes[op.opcodeIndex].builtinCode
-        if flat.TFL_OP_CODE_TO_NAME.get(code) not in STATIC:
+    for op, name, scope, tensors in _operators(file):
+        if name not in STATIC:
             continue
-        tensors = model.subgraphs[0].tensors
-        name = flat.get_op_scope(op, tensors)
         for (path, written), narrow in program.ranges.items():
-            if scopes[path].search(name):
+            if scopes[path].search(scope):
                 tensor = tensors[(op.outputs if written else op.inputs)[0]]
                 found = ranges[flat.get_tensor_name(tensor)]
                 found["min"] = np.maximum(found["min"], narrow.low)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from clipped_net import LOUD, Net, rows
 from known_card import card
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgevit import calibration
 from edgevit.converters import clipping
@@ -154,3 +154,29 @@ def test_outliers_that_the_answers_hang_on_stay(tmp_path, monkeypatch):
     assert chosen(program) == ({}, {})
     monkeypatch.setattr(clipping, "_worth", lambda *_: clipping.LEFT[0])
     assert ("first", False) in chosen(program)[0], "it is the answers that refuse it"
+
+
+@pytest.mark.needs("executorch")
+def test_a_clamp_lets_negative_numbers_through(tmp_path):
+    """ReLU's limits are not those of every clamp."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(8, 16), Clamped(), nn.Linear(16, 4)).eval()
+    inputs = np.random.default_rng(0).normal(0, 1, (16, 8)).astype(np.float32)
+    program_of(net, inputs, tmp_path)
+    file = tmp_path / "net.pte"
+    lower(
+        target="executorch",
+        program=str(tmp_path / PROGRAM),
+        file=str(file),
+        precision="w8a8",
+        ios=17,
+    )
+    with torch.no_grad():
+        true = [net(torch.from_numpy(row[None])).numpy() for row in inputs]
+    loaded = find("executorch").load(file)
+    assert snr_db(true, [loaded(row[None])[0] for row in inputs]) > 25
+
+
+class Clamped(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.clamp(-0.3, 0.3)

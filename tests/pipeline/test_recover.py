@@ -24,7 +24,6 @@ from edgevit.recipe import Recipe
 from edgevit.transforms.finetune import finetune
 
 CLASSES, EACH, SIDE = 4, 60, 16
-WIDE = [0, 2, 5]
 NET = """
 import torch
 from torch import nn
@@ -54,7 +53,7 @@ def gratings():
 def trained(tmp_path_factory):
     """The net's file, its weights, and pictures in a folder for each class.
 
-    Some channels of the first layer are far wider than the others, which share their range.
+    Each channel of the first layer is three times as wide as the one before it; they share a range.
     """
     folder = tmp_path_factory.mktemp("gratings")
     (folder / "net.py").write_text(NET)
@@ -77,9 +76,10 @@ def trained(tmp_path_factory):
 
     finetune(net, batches, steps=6, epochs=25, rate=1e-2)
     with torch.no_grad():
-        for wide in (net[1].weight, net[1].bias):
-            wide[WIDE] *= 200
-        net[3].weight[:, WIDE] /= 200
+        width = 3.0 ** torch.arange(8)
+        net[1].weight *= width
+        net[1].bias *= width
+        net[3].weight /= width[:, None, None]
     save_file(net.state_dict(), folder / "net.safetensors")
     return folder
 
@@ -98,12 +98,11 @@ def recipe_of(folder, **more):
 @pytest.mark.needs("onnxruntime", "onnxscript")
 def test_what_8_bits_cost_is_won_back_in_the_file(trained, tmp_path):
     pictures, ask = pictures_in(trained / "pictures", ""), {"target": "onnx", "out": tmp_path}
-    tuned = recover(recipe_of(trained), pictures, epochs=12, rate=3e-3, **ask)
+    tuned = recover(recipe_of(trained), pictures, epochs=12, rate=1e-3, **ask)
     truth = np.array([p.label for p in pictures[4::5]])
     assert tuned.gains
-    before, after = ((found == truth).mean() for found in (tuned.before, tuned.after))
-    assert max(before, 0.9) < after
-    assert f"{100 * after:.1f} % tuned for 12 epochs" in tuned.said[1]
+    assert (tuned.before == truth).mean() < 0.8 < 0.9 < (tuned.after == truth).mean()
+    assert f"{100 * (tuned.after == truth).mean():.1f} % tuned for 12 epochs" in tuned.said[1]
     found = quantize(tuned.recipe, pictures=tuned.held_out, plain=tuned.plain, **ask)
     artifact = Artifact.read(tmp_path / "net-w8a8.onnx")
     assert artifact.card.recipe["weights"] == tuned.recipe.weights
