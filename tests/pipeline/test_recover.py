@@ -53,7 +53,7 @@ def gratings():
 def trained(tmp_path_factory):
     """The net's file, its weights, and pictures in a folder for each class.
 
-    Each channel of the first layer is three times as wide as the one before it; they share a range.
+    Each channel of the first layer is 2.2 times as wide as the one before it; they share a range.
     """
     folder = tmp_path_factory.mktemp("gratings")
     (folder / "net.py").write_text(NET)
@@ -76,7 +76,7 @@ def trained(tmp_path_factory):
 
     finetune(net, batches, steps=6, epochs=25, rate=1e-2)
     with torch.no_grad():
-        width = 3.0 ** torch.arange(8)
+        width = 2.2 ** torch.arange(8)
         net[1].weight *= width
         net[1].bias *= width
         net[3].weight /= width[:, None, None]
@@ -98,15 +98,16 @@ def recipe_of(folder, **more):
 @pytest.mark.needs("onnxruntime", "onnxscript")
 def test_what_8_bits_cost_is_won_back_in_the_file(trained, tmp_path):
     pictures, ask = pictures_in(trained / "pictures", ""), {"target": "onnx", "out": tmp_path}
-    tuned = recover(recipe_of(trained), pictures, epochs=12, rate=1e-3, **ask)
+    tuned = recover(recipe_of(trained), pictures, epochs=15, rate=3e-4, **ask)
     truth = np.array([p.label for p in pictures[4::5]])
+    before, plain, after = ((a == truth).mean() for a in (tuned.before, tuned.plain, tuned.after))
     assert tuned.gains
-    assert (tuned.before == truth).mean() < 0.8 < 0.9 < (tuned.after == truth).mean()
-    assert f"{100 * (tuned.after == truth).mean():.1f} % tuned for 12 epochs" in tuned.said[1]
+    assert before < plain < after
+    assert f"{100 * after:.1f} % tuned for 15 epochs" in tuned.said[1]
     found = quantize(tuned.recipe, pictures=tuned.held_out, plain=tuned.plain, **ask)
     artifact = Artifact.read(tmp_path / "net-w8a8.onnx")
     assert artifact.card.recipe["weights"] == tuned.recipe.weights
-    assert artifact.card.model["tuned"] == "12 epochs for w8a8, on 192 pictures"
+    assert artifact.card.model["tuned"] == "15 epochs for w8a8, on 192 pictures"
     prepare = Preprocess.from_dict(artifact.card.preprocess)
     with artifact.open() as session:
         answers = [session(prepare.apply(p.file))[0].argmax() for p in pictures[4::5]]
