@@ -3,6 +3,7 @@
     python benchmarks/quantization.py OUT
     python benchmarks/quantization.py OUT --models deit_tiny,mobilenetv2_100 --to onnx --steps 4000
     python benchmarks/quantization.py OUT --precisions dyn8,w8a8,w8,w4
+    python benchmarks/quantization.py OUT --models fastvit_t8 --keep stages.1.downsample
 
 trains each model on shapes of 64 × 64 pixels that are drawn anew for every step, or, where it has
 no batch norms and so learns nothing of them in so few, on scikit-learn's handwritten digits;
@@ -11,8 +12,8 @@ converts it to fp32 and to 8 and 4 bits, calibrated on 128 other images; and let
 file's points are its accuracy less that of fp32 in the same runtime, with the 95 % interval of the
 paired difference. A net that is right on more than 97 % reads images, the calibration's too, with
 as much noise as it takes to be right on fewer: nothing is lost where nothing is in doubt. What is
-there is taken up again, weights and a model's rows: for other steps, runtimes or precisions take
-another OUT.
+there is taken up again, weights and a model's rows: for other steps, runtimes, precisions or
+modules that stay in fp32 take another OUT.
 """
 
 import json
@@ -151,18 +152,30 @@ def row_of(name: str, precision: str, target: str, found: Any, plain: Any) -> di
     return row | {"points": points, "low": points - spread, "high": points + spread}
 
 
-def recipe_of(name: str, weights: Path, calibrate: Path, classes: int = len(SHAPES)) -> Recipe:
+def recipe_of(
+    name: str,
+    weights: Path,
+    calibrate: Path,
+    classes: int = len(SHAPES),
+    keep: tuple[str, ...] = (),
+) -> Recipe:
     return Recipe(
         name,
         weights=str(weights),
         num_classes=classes,
         input_size=SIDE,
         calibrate=str(calibrate),
+        keep=keep,
     )
 
 
 def measured(
-    name: str, weights: Path, to: Sequence[str], precisions: Sequence[str], out: Path
+    name: str,
+    weights: Path,
+    to: Sequence[str],
+    precisions: Sequence[str],
+    out: Path,
+    keep: tuple[str, ...] = (),
 ) -> list[dict[str, Any]]:
     draw, classes = drawer(name, held_out=True)
     model = models.build(name, num_classes=classes, input_size=SIDE)
@@ -172,7 +185,7 @@ def measured(
     images, labels = prepared(model.preprocess, SHOWN, noise, draw)
     file = weights.with_suffix(".npy")
     np.save(file, seen.numpy())
-    recipe = recipe_of(name, weights, file, classes)
+    recipe = recipe_of(name, weights, file, classes, keep)
     with sharing():
         outcomes = convert(recipe, to=to, out=out / "files", precisions=["fp32", *precisions])
     rows, plain = [], {}
@@ -198,7 +211,8 @@ def measured(
 @click.option("--to", default="executorch,tflite,onnx", show_default=True)
 @click.option("--precisions", "chosen", default="w8a8,w4", show_default=True)
 @click.option("--steps", default=2000, show_default=True)
-def main(out: Path, names: str, to: str, chosen: str, steps: int) -> None:
+@click.option("--keep", default="", help="Modules whose products stay in fp32 in 8 bits.")
+def main(out: Path, names: str, to: str, chosen: str, steps: int, keep: str) -> None:
     torch.set_num_threads(1)
     out.mkdir(parents=True, exist_ok=True)
     precisions, failed = chosen.split(","), []
@@ -209,7 +223,9 @@ def main(out: Path, names: str, to: str, chosen: str, steps: int) -> None:
         if not weights.exists():
             train(name, weights, steps)
         if not kept.exists():
-            kept.write_text(json.dumps(measured(name, weights, to.split(","), precisions, out)))
+            plan = tuple(keep.split(",")) if keep else ()
+            rows = measured(name, weights, to.split(","), precisions, out, plan)
+            kept.write_text(json.dumps(rows))
         rows = json.loads(kept.read_text())
         failed += [
             f"{r['model']} {r['target']} {r['precision']}: {r['error']}"
