@@ -20,6 +20,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,20 +153,13 @@ def row_of(name: str, precision: str, target: str, found: Any, plain: Any) -> di
     return row | {"points": points, "low": points - spread, "high": points + spread}
 
 
-def recipe_of(
-    name: str,
-    weights: Path,
-    calibrate: Path,
-    classes: int = len(SHAPES),
-    keep: tuple[str, ...] = (),
-) -> Recipe:
+def recipe_of(name: str, weights: Path, calibrate: Path, classes: int = len(SHAPES)) -> Recipe:
     return Recipe(
         name,
         weights=str(weights),
         num_classes=classes,
         input_size=SIDE,
         calibrate=str(calibrate),
-        keep=keep,
     )
 
 
@@ -175,7 +169,7 @@ def measured(
     to: Sequence[str],
     precisions: Sequence[str],
     out: Path,
-    keep: tuple[str, ...] = (),
+    keep: tuple[str, ...],
 ) -> list[dict[str, Any]]:
     draw, classes = drawer(name, held_out=True)
     model = models.build(name, num_classes=classes, input_size=SIDE)
@@ -185,7 +179,7 @@ def measured(
     images, labels = prepared(model.preprocess, SHOWN, noise, draw)
     file = weights.with_suffix(".npy")
     np.save(file, seen.numpy())
-    recipe = recipe_of(name, weights, file, classes, keep)
+    recipe = replace(recipe_of(name, weights, file, classes), keep=keep)
     with sharing():
         outcomes = convert(recipe, to=to, out=out / "files", precisions=["fp32", *precisions])
     rows, plain = [], {}
@@ -216,6 +210,7 @@ def main(out: Path, names: str, to: str, chosen: str, steps: int, keep: str) -> 
     torch.set_num_threads(1)
     out.mkdir(parents=True, exist_ok=True)
     precisions, failed = chosen.split(","), []
+    in_fp32 = tuple(filter(None, keep.split(",")))
     table = Table("model", "noise", "runtime", "fp32", *precisions, box=None)
     for name in names.split(","):
         stem = name.rpartition(":")[2]
@@ -223,9 +218,8 @@ def main(out: Path, names: str, to: str, chosen: str, steps: int, keep: str) -> 
         if not weights.exists():
             train(name, weights, steps)
         if not kept.exists():
-            plan = tuple(keep.split(",")) if keep else ()
-            rows = measured(name, weights, to.split(","), precisions, out, plan)
-            kept.write_text(json.dumps(rows))
+            found = measured(name, weights, to.split(","), precisions, out, in_fp32)
+            kept.write_text(json.dumps(found))
         rows = json.loads(kept.read_text())
         failed += [
             f"{r['model']} {r['target']} {r['precision']}: {r['error']}"

@@ -3,7 +3,7 @@
 Weights are signed and have a scale for each channel, activations are unsigned and have one a
 tensor: ONNX Runtime multiplies signed activations on x86 slower than fp32. With them goes what is
 between them (between.py). What stays in fp32 is what gains nothing and costs digits: norms,
-softmax, GELU, sums, products of two activations, as attention's.
+softmax, GELU, sums, attention's products of two activations.
 """
 
 import warnings

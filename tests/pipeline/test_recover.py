@@ -102,7 +102,7 @@ def test_what_8_bits_cost_is_won_back_in_the_file(trained, tmp_path):
     truth = np.array([p.label for p in pictures[4::5]])
     before, plain, after = ((a == truth).mean() for a in (tuned.before, tuned.plain, tuned.after))
     assert tuned.gains
-    assert before < plain < after
+    assert before < plain < after > 0.9
     assert f"{100 * after:.1f} % tuned for 15 epochs" in tuned.said[1]
     found = quantize(tuned.recipe, pictures=tuned.held_out, plain=tuned.plain, **ask)
     artifact = Artifact.read(tmp_path / "net-w8a8.onnx")
