@@ -23,7 +23,7 @@ import click
 import numpy as np
 import torch
 import torch_pruning as library
-from quantization import SHOWN, Draw, drawer, noise_for, prepared, recipe_of, row_of
+from quantization import Draw, drawer, noise_for, prepared, recipe_of, row_of
 from rich.console import Console
 from rich.table import Table
 from torch import nn
@@ -47,7 +47,7 @@ from edgevit.transforms.prune_counts import size
 from edgevit.transforms.prune_groups import groups_of
 from edgevit.transforms.prune_importance import MEASURES
 
-BATCH, SEEN = 32, 128
+BATCH, SEEN, SHOWN = 32, 128, 2000
 OURS, THEIRS = "edgevit", {"torch-pruning": None, "torch-pruning, eights": 8}
 
 

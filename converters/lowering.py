@@ -12,7 +12,7 @@ from edgevit.errors import InputError
 from edgevit.program import Program, within
 from edgevit.recipe import FEWEST
 
-from .between import is_depthwise, nodes_in_integers
+from .between import does_little, nodes_in_integers
 from .clipping import clipped
 from .equalize import equalized
 from .rewrites import AFTER_FP16, BEFORE_FP16
@@ -106,11 +106,11 @@ def _of_pictures(exported: ExportedProgram) -> Iterator[str]:
 
 
 def _by_themselves(program: Program) -> Iterator[str]:
-    """Depthwise convolutions that stand between no others in 8 bits."""
+    """Convolutions that do little and stand between no others in 8 bits."""
     module = program.exported.module()
     found = nodes_in_integers(module, program.kept)
     for node in module.graph.nodes:
-        if is_depthwise(node) and node not in found and module_path(node):
+        if does_little(node) and node not in found and module_path(node):
             yield module_path(node)
 
 
