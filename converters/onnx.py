@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from edgevit.recipe import INTEGER, SMALL
 
 from . import onnx_int8, onnx_weights
+from .explain.onnx import SCOPES
 from .grid import INT8, UINT8, Grid, Stored
 from .repairs import group_norm_by_means, replaced
 from .rewrites import NAMES
@@ -66,6 +67,7 @@ class Onnx:
             output_names=[p.name for p in program.facts.outputs],
             f=file,
         )
+        _only_scopes(file)
         if precision == "fp16":
             import onnx
             from onnxruntime.transformers.float16 import convert_float_to_float16
@@ -117,6 +119,21 @@ class LoadedOnnx:
     def __call__(self, *arrays: Array) -> tuple[Array, ...]:
         names = [i.name for i in self.inputs]
         return tuple(self.session.run(None, dict(zip(names, arrays, strict=True))))
+
+
+def _only_scopes(file: Path) -> None:
+    """Of what torch notes of each node, leave the module.
+
+    The rest is a tenth of a small model, its stack traces with the paths of whose machine it is.
+    """
+    import onnx
+
+    model = onnx.load(file)
+    for node in model.graph.node:
+        scopes = [p for p in node.metadata_props if p.key == SCOPES]
+        del node.metadata_props[:]
+        node.metadata_props.extend(scopes)
+    onnx.save(model, file)
 
 
 def _drop_repeated_casts(model: Any) -> None:

@@ -80,6 +80,16 @@ def test_both_precisions_agree(roles, target):
 
 
 @pytest.mark.parametrize("target", REAL)
+def test_nothing_names_the_folders_of_the_machine(roles, target):
+    for artifact in roles(target).values():
+        files = [f for f in [artifact.path, *artifact.path.rglob("*")] if f.is_file()]
+        assert files
+        for file in files:
+            assert str(HERE).encode() not in file.read_bytes()
+            assert b"site-packages" not in file.read_bytes()
+
+
+@pytest.mark.parametrize("target", REAL)
 def test_inputs_and_outputs_keep_their_order(roles, target):
     module, _ = known_nets.roles()
     rng = np.random.default_rng(1)
