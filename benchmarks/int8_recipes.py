@@ -21,7 +21,7 @@ from typing import Any
 import click
 import numpy as np
 import torch
-from quantization import SHOWN, SIDE, prepared, recipe_of, row_of
+from quantization import SIDE, prepared, recipe_of, row_of
 from rewrites import ONE_LINERS, Inputs
 from rich.console import Console
 from rich.table import Table
@@ -33,7 +33,7 @@ from edgevit import convert, models, weights
 from edgevit.converters.target import find
 from edgevit.template import sharing
 
-NAME = "mobilenetv2_100"
+NAME, SHOWN = "mobilenetv2_100", 2000
 Rows = Sequence[np.ndarray]
 
 
