@@ -55,16 +55,23 @@ def quantize(file: Path, program: "Program", *, static: bool) -> None:
 
 
 def _in_integers(file: Path, program: "Program", *, static: bool) -> Iterator[tuple[str, str]]:
-    """What operators to be in 8 bits are called, and their kinds."""
+    """What operators to be in 8 bits are called, and their kinds.
+
+    None that multiplies by the graph's own numbers, as the 1/C of a norm.
+    """
+    from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flat
+
     from .between import Operator, in_integers
 
     found = [*_operators(file)]
     written = {tensor for op, *_ in found for tensor in op.outputs}
     kept = [re.compile(pattern) for pattern in _kept(program)]
     operators = []
-    for op, name, scope, _ in found:
+    for op, name, scope, (tensors, buffers) in found:
         activations, gains = [t for t in op.inputs if t in written], None
-        if any(pattern.search(scope) for pattern in kept):
+        weight = flat.get_tensor_data(tensors[op.inputs[1]], buffers) if name in STATIC else None
+        of_the_graph = weight is not None and len(np.unique(weight.reshape(-1)[:4096])) <= 2
+        if of_the_graph or any(pattern.search(scope) for pattern in kept):
             gains = False
         elif not static or name not in LIGHT:
             gains = name in (STATIC if static else DYNAMIC)
@@ -77,7 +84,7 @@ def _in_integers(file: Path, program: "Program", *, static: bool) -> Iterator[tu
 
 
 def _operators(file: Path) -> Iterator[tuple[Any, str, str, Any]]:
-    """Each, its kind, what it is called, and the file's tensors."""
+    """Each, its kind, what it is called, and the file's tensors and their buffers."""
     from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flat
 
     model = flat.read_model(str(file))
@@ -85,25 +92,16 @@ def _operators(file: Path) -> Iterator[tuple[Any, str, str, Any]]:
     for op in graph.operators:
         code = model.operatorCodes[op.opcodeIndex].builtinCode
         name, scope = flat.TFL_OP_CODE_TO_NAME.get(code), flat.get_op_scope(op, graph.tensors)
-        yield op, name, scope, graph.tensors
+        yield op, name, scope, (graph.tensors, model.buffers)
 
 
 def _kept(program: "Program") -> Iterator[str]:
     """What the names of operators look like that stay in fp32: the modules around them, as
-    litert-torch writes them, each its class and the last step of its path. Among them those that
-    multiply by the graph's own numbers, as the 1/C of a norm.
+    litert-torch writes them, each its class and the last step of its path.
     """
     from .rewrites.graph import module_path  # and torch with it, which running a file does without
-    from .simulate import CONV, LINEAR, learnt
 
-    module: Any = program.exported.module()
-    products = [n for n in module.graph.nodes if n.target in (CONV, LINEAR)]
-    of_the_graph = {n.name for n in products if learnt(module, n.args[1]) is None}
-    nodes = [
-        n
-        for n in program.exported.graph.nodes
-        if n.name in of_the_graph or program.kept(module_path(n))
-    ]
+    nodes = [n for n in program.exported.graph.nodes if program.kept(module_path(n))]
     yield from sorted({_scope(n) for n in nodes if n.op == "call_function"})
     kept = {n.name for n in nodes}
     for i, name in enumerate(program.exported.graph_signature.user_outputs):
@@ -120,7 +118,7 @@ def _narrow(ranges: dict[str, Any], file: Path, program: "Program") -> None:
 
     products = [n for n in program.exported.graph.nodes if n.target in (CONV, LINEAR)]
     scopes = {module_path(n): re.compile(_scope(n)) for n in products}
-    for op, name, scope, tensors in _operators(file):
+    for op, name, scope, (tensors, _) in _operators(file):
         if name not in STATIC:
             continue
         for (path, written), narrow in program.ranges.items():
