@@ -9,11 +9,11 @@ writes is read in 8 bits.
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from torch.fx import Node
 
-from .rewrites.graph import aten, module_path
+from .rewrites.graph import argument, aten, module_path
 from .simulate import CLIPS, CONV, LINEAR, learnt
 
 MUL = aten.mul.Tensor
@@ -67,9 +67,9 @@ def does_little(node: Node) -> bool:
     """Whether it is a depthwise convolution, or one of few MACs for the numbers that it moves."""
     if node.target is not CONV:
         return False
-    args: Any = node.args
-    read, weight, written = (n.meta["val"] for n in (*args[:2], node))
-    depthwise = 1 < (args[6] if len(args) > 6 else 1) == read.shape[1]
+    x, kernel, *_ = node.args
+    read, weight, written = (cast(Node, n).meta["val"] for n in (x, kernel, node))
+    depthwise = 1 < argument(node, "groups") == read.shape[1]
     macs = written.numel() * weight[0].numel()
     return bool(depthwise or macs < LITTLE * (read.numel() + written.numel()))
 

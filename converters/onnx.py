@@ -58,16 +58,18 @@ class Onnx:
         require("onnx", self.needs)
         import torch
 
-        torch.onnx.export(
+        made = torch.onnx.export(
             replaced(program.exported, group_norm_by_means()),
             dynamo=True,
             opset_version=OPSET,
-            external_data=False,
             input_names=[p.name for p in program.facts.inputs],
             output_names=[p.name for p in program.facts.outputs],
-            f=file,
         )
-        _only_scopes(file)
+        assert made
+        for node in made.model.graph.all_nodes():  # stack traces would name the machine's folders
+            for key in {*node.metadata_props} - {SCOPES}:
+                del node.metadata_props[key]
+        made.save(file, external_data=False)
         if precision == "fp16":
             import onnx
             from onnxruntime.transformers.float16 import convert_float_to_float16
@@ -119,21 +121,6 @@ class LoadedOnnx:
     def __call__(self, *arrays: Array) -> tuple[Array, ...]:
         names = [i.name for i in self.inputs]
         return tuple(self.session.run(None, dict(zip(names, arrays, strict=True))))
-
-
-def _only_scopes(file: Path) -> None:
-    """Of what torch notes of each node, leave the module.
-
-    The rest is a tenth of a small model, its stack traces with the paths of whose machine it is.
-    """
-    import onnx
-
-    model = onnx.load(file)
-    for node in model.graph.node:
-        scopes = [p for p in node.metadata_props if p.key == SCOPES]
-        del node.metadata_props[:]
-        node.metadata_props.extend(scopes)
-    onnx.save(model, file)
 
 
 def _drop_repeated_casts(model: Any) -> None:

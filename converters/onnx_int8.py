@@ -104,10 +104,12 @@ def _gains(node: Any, weights: dict[str, Any], program: "Program") -> bool | Non
     """Not by the graph's own numbers, as the 1/C of a norm, or what the program keeps."""
     from onnx.numpy_helper import to_array
 
+    from .simulate import of_the_graph
+
     if node.op_type in LIGHT:
         return False if node.op_type == "Mul" and {*node.input} & {*weights} else None
     weight = weights.get(node.input[1]) if node.op_type in (*MATRICES, "Conv") else None
-    if weight is None or len(np.unique(to_array(weight).reshape(-1)[:4096])) <= 2:
+    if weight is None or of_the_graph(to_array(weight)):
         return False
     return not program.kept(module_path({p.key: p.value for p in node.metadata_props}))
 

@@ -9,6 +9,7 @@ ranges row by row, and knows conv2d and linear alone.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.fx import Interpreter, Node
@@ -131,11 +132,16 @@ def blocks(paths: Sequence[str]) -> list[str]:
 
 
 def learnt(module: Any, weight: Any) -> Tensor | None:
-    """Of the model, not the graph's own, as the 1/C of a norm: one value, or two."""
+    """None where they are the graph's own, or computed."""
     if not isinstance(weight, Node) or weight.op != "get_attr":
         return None
     value = value_of(module, weight)
-    return None if len(value.reshape(-1)[:4096].unique()) <= 2 else value
+    return None if of_the_graph(value.detach().numpy()) else value
+
+
+def of_the_graph(weight: np.ndarray) -> bool:
+    """Whether it is the graph's own and no model's, as the 1/C of a norm: one value, or two."""
+    return len(np.unique(weight.reshape(-1)[:4096])) <= 2
 
 
 def around_zero(x: Tensor) -> tuple[float, float]:

@@ -55,23 +55,21 @@ def quantize(file: Path, program: "Program", *, static: bool) -> None:
 
 
 def _in_integers(file: Path, program: "Program", *, static: bool) -> Iterator[tuple[str, str]]:
-    """What operators to be in 8 bits are called, and their kinds.
-
-    None that multiplies by the graph's own numbers, as the 1/C of a norm.
-    """
+    """What operators to be in 8 bits are called, and their kinds."""
     from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flat
 
     from .between import Operator, in_integers
+    from .simulate import of_the_graph
 
     found = [*_operators(file)]
     written = {tensor for op, *_ in found for tensor in op.outputs}
     kept = [re.compile(pattern) for pattern in _kept(program)]
     operators = []
-    for op, name, scope, (tensors, buffers) in found:
+    for op, name, scope, tensors, buffers in found:
         activations, gains = [t for t in op.inputs if t in written], None
         weight = flat.get_tensor_data(tensors[op.inputs[1]], buffers) if name in STATIC else None
-        of_the_graph = weight is not None and len(np.unique(weight.reshape(-1)[:4096])) <= 2
-        if of_the_graph or any(pattern.search(scope) for pattern in kept):
+        no_models = weight is not None and of_the_graph(weight)
+        if no_models or any(pattern.search(scope) for pattern in kept):
             gains = False
         elif not static or name not in LIGHT:
             gains = name in (STATIC if static else DYNAMIC)
@@ -79,11 +77,11 @@ def _in_integers(file: Path, program: "Program", *, static: bool) -> Iterator[tu
             gains = False
         operators.append(Operator(activations, [*op.outputs], gains))
     for i in sorted(in_integers(operators)):
-        _, name, scope, _ = found[i]
+        _, name, scope, *_ = found[i]
         yield scope, name
 
 
-def _operators(file: Path) -> Iterator[tuple[Any, str, str, Any]]:
+def _operators(file: Path) -> Iterator[tuple[Any, str, str, Any, Any]]:
     """Each, its kind, what it is called, and the file's tensors and their buffers."""
     from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flat
 
@@ -92,7 +90,7 @@ def _operators(file: Path) -> Iterator[tuple[Any, str, str, Any]]:
     for op in graph.operators:
         code = model.operatorCodes[op.opcodeIndex].builtinCode
         name, scope = flat.TFL_OP_CODE_TO_NAME.get(code), flat.get_op_scope(op, graph.tensors)
-        yield op, name, scope, (graph.tensors, model.buffers)
+        yield op, name, scope, graph.tensors, model.buffers
 
 
 def _kept(program: "Program") -> Iterator[str]:
@@ -118,7 +116,7 @@ def _narrow(ranges: dict[str, Any], file: Path, program: "Program") -> None:
 
     products = [n for n in program.exported.graph.nodes if n.target in (CONV, LINEAR)]
     scopes = {module_path(n): re.compile(_scope(n)) for n in products}
-    for op, name, scope, (tensors, _) in _operators(file):
+    for op, name, scope, tensors, _ in _operators(file):
         if name not in STATIC:
             continue
         for (path, written), narrow in program.ranges.items():
